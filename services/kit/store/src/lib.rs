@@ -1,0 +1,1 @@
+//! Postgres: pools, roles, tenant transactions, migrations, outbox and inbox.

@@ -1,0 +1,1 @@
+//! Test support: databases from a template, brokers and object stores.
