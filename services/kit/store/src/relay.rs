@@ -1,0 +1,339 @@
+//! The relay: carries events from a service's outbox to the bus.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, stream};
+use rota_bus::{Entity, Event, PublishError, Publisher, Receipt, retry_delay};
+use rota_types::{Actor, EventId, TenantId};
+use sqlx::{PgConnection, types::Json};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::Database;
+
+/// How many events one round takes.
+const BATCH: i64 = 256;
+
+/// How many entities' events are on their way at a time.
+const IN_FLIGHT: usize = 64;
+
+/// A round starts no more events after this long, so that its transaction ends.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// How often the outbox is looked at when nothing was heard: events of a process that was
+/// killed between commit and publication wait this long.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// The pause after a round that failed as a whole.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often partitions are made and dropped.
+const ROLL: Duration = Duration::from_hours(1);
+
+/// Publishes a service's outbox. Every process of the service runs one; rows are locked while
+/// they are published, so that each event goes out once, and again only after a crash or a
+/// failure.
+///
+/// Events of one entity leave in their order as long as one process runs and nothing fails;
+/// no more is promised ([`Event::revision`] is).
+///
+/// Wakes when this process commits events. A commit is not announced through Postgres
+/// (`notify` would make all such commits wait for each other); another process's events are
+/// found by looking, twice a second.
+#[derive(Clone)]
+pub struct Relay {
+    db: Database,
+    publisher: Arc<dyn Publisher>,
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("db", &self.db).finish_non_exhaustive()
+    }
+}
+
+/// One row of the outbox that is due.
+#[derive(sqlx::FromRow)]
+struct Row {
+    created_at: DateTime<Utc>,
+    id: Uuid,
+    tenant_id: Uuid,
+    entity: String,
+    entity_id: String,
+    revision: i64,
+    kind: String,
+    version: i16,
+    actor: Json<Actor>,
+    address: Option<String>,
+    request_id: String,
+    traceparent: Option<String>,
+    data: serde_json::Value,
+    failures: i32,
+}
+
+/// What became of one event of a round.
+struct Published {
+    created_at: DateTime<Utc>,
+    id: Uuid,
+    failures: u32,
+    result: Result<Receipt, PublishError>,
+}
+
+/// What a round found.
+enum Round {
+    /// There may be more at once.
+    Full,
+    /// Nothing more until this long, or until the bell rings.
+    Done(Duration),
+    /// The broker is away.
+    Stuck,
+}
+
+impl Relay {
+    /// A relay from the service's outbox to the bus.
+    pub fn new(db: &Database, publisher: Arc<dyn Publisher>) -> Self {
+        Self { db: db.clone(), publisher }
+    }
+
+    /// Publishes until `stop`. Outages are waited out.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut rolled = Instant::now();
+        let mut connections = 0;
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.publisher.ready() => {}
+            }
+            if self.publisher.connections() != connections {
+                let now = self.publisher.connections();
+                match self.replay_lost().await {
+                    Ok(()) => connections = now,
+                    Err(error) => {
+                        tracing::warn!(schema = self.db.schema(), %error, "cannot tell whether the broker lost events")
+                    }
+                }
+            }
+            if rolled.elapsed() > ROLL {
+                rolled = Instant::now();
+                self.roll_partitions().await;
+            }
+            let wait = match self.round().await {
+                Ok(Round::Full) => continue,
+                Ok(Round::Done(wait)) => wait,
+                Ok(Round::Stuck) => PAUSE,
+                Err(error) => {
+                    tracing::warn!(schema = self.db.schema(), %error, "outbox cannot be read");
+                    PAUSE
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.db.outbox_bell().notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Publishes what is due, once.
+    async fn round(&self) -> Result<Round, sqlx::Error> {
+        let mut tx = self.db.runtime().begin().await?;
+        let rows: Vec<Row> = sqlx::query_as(
+            "select created_at, id, tenant_id, entity, entity_id, revision, kind, version, actor,
+                    address, request_id, traceparent, data, failures
+             from outbox
+             where published_at is null and next_attempt_at <= now()
+             order by next_attempt_at, id
+             limit $1
+             for update skip locked",
+        )
+        .bind(BATCH)
+        .fetch_all(&mut *tx)
+        .await?;
+        if rows.is_empty() {
+            return Ok(Round::Done(IDLE));
+        }
+        // Publishing may take longer than an idle transaction is otherwise allowed.
+        sqlx::query("set local idle_in_transaction_session_timeout = 0").execute(&mut *tx).await?;
+        let full = rows.len() == usize::try_from(BATCH).unwrap_or(usize::MAX);
+        let results = self.publish(rows).await;
+        let soonest = record(&mut tx, &results).await?;
+        tx.commit().await?;
+        let stuck = results.iter().any(|published| {
+            matches!(published.result, Err(PublishError::Broker(_) | PublishError::Closed))
+        });
+        Ok(match (stuck, full) {
+            (true, _) => Round::Stuck,
+            (false, true) => Round::Full,
+            (false, false) => Round::Done(soonest.unwrap_or(IDLE).min(IDLE)),
+        })
+    }
+
+    /// Publishes rows: those of one entity one after the other, entities side by side. Rows
+    /// that the round has no time for, or that follow one that failed, are left for the next.
+    async fn publish(&self, rows: Vec<Row>) -> Vec<Published> {
+        let started = Instant::now();
+        let mut order = Vec::new();
+        let mut entities: HashMap<(Uuid, String, String), Vec<Row>> = HashMap::new();
+        for row in rows {
+            let key = (row.tenant_id, row.entity.clone(), row.entity_id.clone());
+            let queue = entities.entry(key.clone()).or_default();
+            if queue.is_empty() {
+                order.push(key);
+            }
+            queue.push(row);
+        }
+        let queues = order.into_iter().filter_map(|key| entities.remove(&key));
+        stream::iter(queues)
+            .map(|queue| async move {
+                let mut results = Vec::with_capacity(queue.len());
+                for row in queue {
+                    if started.elapsed() > ROUND {
+                        break;
+                    }
+                    let failures = u32::try_from(row.failures).unwrap_or(0);
+                    let (created_at, id) = (row.created_at, row.id);
+                    let result = self.publisher.publish(&row.into_event()).await;
+                    let failed = result.is_err();
+                    results.push(Published { created_at, id, failures, result });
+                    if failed {
+                        break;
+                    }
+                }
+                results
+            })
+            .buffer_unordered(IN_FLIGHT)
+            .collect::<Vec<_>>()
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// Publishes again what the broker acknowledged and has no longer: one that was restored,
+    /// or crashed before its disk was synced, has lost its tail.
+    async fn replay_lost(&self) -> Result<(), ReplayError> {
+        // Looks back in growing steps until the broker has what it should.
+        let mut back: i64 = 0;
+        let held = loop {
+            let row: Option<(Uuid, i64)> = sqlx::query_as(
+                "select id, sequence from outbox
+                 where sequence is not null and created_at > now() - interval '6 days'
+                 order by sequence desc offset $1 limit 1",
+            )
+            .bind(back)
+            .fetch_optional(self.db.runtime())
+            .await?;
+            let Some((id, sequence)) = row else {
+                if back == 0 {
+                    return Ok(());
+                }
+                break 0;
+            };
+            let receipt = Receipt(u64::try_from(sequence).ok());
+            if self.publisher.holds(receipt, EventId(id)).await? {
+                break sequence;
+            }
+            back = (back * 2).max(1);
+        };
+        if back == 0 {
+            return Ok(());
+        }
+        let again = sqlx::query(
+            "update outbox set published_at = null, sequence = null, next_attempt_at = now()
+             where sequence > $1 and created_at > now() - interval '6 days'",
+        )
+        .bind(held)
+        .execute(self.db.runtime())
+        .await?;
+        let schema = self.db.schema();
+        tracing::warn!(schema, events = again.rows_affected(), "broker lost events: again");
+        Ok(())
+    }
+
+    async fn roll_partitions(&self) {
+        let rolling = sqlx::query("select rota_roll_partitions()").execute(self.db.runtime());
+        if let Err(error) = rolling.await {
+            // There are three days in advance, and a default partition after that.
+            tracing::warn!(schema = self.db.schema(), %error, "partitions wait for the next hour");
+        }
+    }
+}
+
+/// Why it is unknown whether the broker lost something.
+#[derive(Debug, thiserror::Error)]
+enum ReplayError {
+    #[error("outbox: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("broker: {0}")]
+    Broker(#[from] PublishError),
+}
+
+/// Writes down what became of the events. Returns when the first of the failed ones is due.
+async fn record(
+    connection: &mut PgConnection,
+    results: &[Published],
+) -> Result<Option<Duration>, sqlx::Error> {
+    let (mut times, mut ids, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
+    let mut soonest = None::<Duration>;
+    for published in results {
+        match &published.result {
+            Ok(receipt) => {
+                times.push(published.created_at);
+                ids.push(published.id);
+                sequences.push(receipt.0.and_then(|sequence| i64::try_from(sequence).ok()));
+            }
+            Err(PublishError::Undelivered { consumers, failures }) => {
+                let delay = retry_delay(*failures, published.failures + 1);
+                soonest = Some(soonest.map_or(delay, |soonest| soonest.min(delay)));
+                tracing::info!(event = %published.id, ?consumers, ?delay, "event comes again");
+                sqlx::query(
+                    "update outbox set failures = failures + 1,
+                            next_attempt_at = clock_timestamp() + $3
+                     where created_at = $1 and id = $2",
+                )
+                .bind(published.created_at)
+                .bind(published.id)
+                .bind(delay)
+                .execute(&mut *connection)
+                .await?;
+            }
+            // Not this event's fault: it stays due.
+            Err(error) => tracing::warn!(event = %published.id, %error, "event not published"),
+        }
+    }
+    sqlx::query(
+        "update outbox set published_at = now(), sequence = done.sequence
+         from unnest($1::timestamptz[], $2::uuid[], $3::bigint[]) as done (created_at, id, sequence)
+         where outbox.created_at = done.created_at and outbox.id = done.id",
+    )
+    .bind(times)
+    .bind(ids)
+    .bind(sequences)
+    .execute(connection)
+    .await?;
+    Ok(soonest)
+}
+
+impl Row {
+    fn into_event(self) -> Event {
+        Event {
+            id: EventId(self.id),
+            tenant: TenantId(self.tenant_id),
+            entity: Entity { kind: self.entity, id: self.entity_id },
+            revision: self.revision,
+            actor: self.actor.0,
+            address: self.address,
+            request_id: self.request_id,
+            traceparent: self.traceparent,
+            time: self.created_at,
+            kind: self.kind,
+            version: u16::try_from(self.version).unwrap_or(0),
+            data: self.data,
+        }
+    }
+}
