@@ -1,0 +1,35 @@
+# Rota's commands. Each is a line or three; what they call holds the logic.
+.PHONY: setup build run demo test bench fmt lint doc sqlx openapi
+
+CARGO ?= cargo
+
+setup:            ## install what the machine lacks
+	@.ci/setup
+
+build: setup      ## every program, for development
+	$(CARGO) build --workspace --bins
+
+run: setup        ## the whole platform in one process, https://localhost:8443
+	$(CARGO) run -p rota-server
+
+demo: build       ## ten real devices: two updates that take, one that half of them roll back
+	target/debug/rota-demo
+
+test: build       ## everything, on real parts
+	$(CARGO) test --workspace
+
+bench: setup      ## ratios against bare programs, measured in one run
+	$(CARGO) build --release --workspace --bins
+	target/release/rota-bench
+
+fmt:              ## format
+	$(CARGO) fmt --all
+
+lint:             ## clippy, warnings as errors
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc:              ## the documentation of every crate
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
+
+sqlx: setup       ## write the checked queries' data (.sqlx) from the migrations
+	.ci/sqlx

@@ -1,0 +1,35 @@
+//! Waiting for a condition, never for a time.
+
+use std::{future::Future, time::Duration};
+
+use anyhow::{Result, anyhow};
+use tokio::time::Instant;
+
+/// How often a condition is looked at.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Looks at `condition` until it gives a value, at the longest for `limit`.
+///
+/// `Ok(None)` and errors mean "not yet"; the last error is in the message when time is up.
+pub async fn until<T, F, Fut>(what: &str, limit: Duration, mut condition: F) -> Result<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<Option<T>>>,
+{
+    let end = Instant::now() + limit;
+    let mut last = None;
+    loop {
+        match condition().await {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => last = None,
+            Err(error) => last = Some(error),
+        }
+        if Instant::now() >= end {
+            return Err(match last {
+                Some(error) => error.context(format!("{what}: not within {limit:?}")),
+                None => anyhow!("{what}: not within {limit:?}"),
+            });
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
