@@ -1,6 +1,11 @@
 //! The pools of one service, and the transactions that come out of them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use rota_types::TenantId;
 use secrecy::{ExposeSecret, SecretString};
@@ -82,6 +87,16 @@ impl Schema {
         }
         assert!(!bytes.is_empty(), "a schema has a name");
         Self { name, migrator, binary }
+    }
+
+    /// The same for the same migrations, the kit's included: two databases with it have the
+    /// same tables.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for migration in migration::kit().iter().chain(self.migrator.iter()) {
+            (migration.version, &*migration.checksum).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 }
 

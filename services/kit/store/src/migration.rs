@@ -75,6 +75,11 @@ pub enum ConnectError {
     NotReady(#[source] NotReady),
 }
 
+/// The kit's migrations.
+pub(crate) fn kit() -> &'static Migrator {
+    &KIT
+}
+
 /// Creates or updates schema, roles and tables, as the login. One process does it at a time;
 /// the others find it done.
 pub(crate) async fn run(
