@@ -1,0 +1,3 @@
+//! Whole stories, each told to the platform in every form it is run in.
+
+mod walls;
