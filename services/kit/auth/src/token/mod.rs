@@ -1,0 +1,13 @@
+//! Bearer tokens: JSON Web Tokens signed with Ed25519, with the claims that Mender's clients
+//! and programs know, and ours beside them.
+
+mod claims;
+mod keys;
+mod verifier;
+
+pub(crate) use self::keys::pem;
+pub use self::{
+    claims::{Addon, DeviceClaims, Person, UserClaims},
+    keys::{KeyError, KeySet, SigningKeys},
+    verifier::{MAX_TOKEN_BYTES, TokenError, TokenVerifier},
+};
