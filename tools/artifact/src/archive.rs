@@ -273,9 +273,8 @@ impl Extensions {
 }
 
 fn padding_after(size: u64) -> usize {
-    let over = size % BLOCK as u64;
-    // Less than a block, so it fits.
-    if over == 0 { 0 } else { BLOCK - over as usize }
+    let over = usize::try_from(size % BLOCK as u64).expect("less than a block");
+    if over == 0 { 0 } else { BLOCK - over }
 }
 
 fn not_a_file(kind: EntryType, name: &str) -> Option<&'static str> {

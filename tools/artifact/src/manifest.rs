@@ -70,6 +70,9 @@ impl Manifest {
 
 fn parse_line(line: &str) -> Result<ManifestEntry, &'static str> {
     let line = line.strip_suffix('\n').ok_or("no line feed at the end")?;
+    if line.ends_with('\r') {
+        return Err("the line ends with a carriage return");
+    }
     let (sum, name) = line.split_once("  ").ok_or("expected a checksum, two spaces and a name")?;
     let checksum =
         sum.parse().map_err(|_| "the checksum is not 64 lower-case hexadecimal digits")?;
@@ -80,16 +83,12 @@ fn check_name(listed: &str, line: usize) -> Result<(), Error> {
     if listed == VERSION || listed.starts_with("header.tar") && !listed.contains('/') {
         return Ok(());
     }
-    match listed.strip_prefix(DATA_PREFIX) {
-        Some(base) => name::check_file(base),
-        None => {
-            name::check_relative(listed)?;
-            Err(Error::Manifest {
-                line,
-                reason: "expected version, header.tar or a file in data/0000/",
-            })
-        }
+    if let Some(base) = listed.strip_prefix(DATA_PREFIX) {
+        return name::check_file(base);
     }
+    name::check_relative(listed)?;
+    let reason = "expected version, header.tar or a file in data/0000/";
+    Err(Error::Manifest { line, reason })
 }
 
 #[cfg(test)]

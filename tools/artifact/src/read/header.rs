@@ -36,11 +36,7 @@ pub(super) fn read<R: Read>(
     limits: &Limits,
 ) -> Result<Documents, Error> {
     let compression = compression_of(&member.name, "header")?;
-    let limit_bytes = limits.header_bytes;
-    if member.size_bytes > limit_bytes {
-        return Err(Error::HeaderTooLarge { limit_bytes });
-    }
-    let packed = outer.read_member(member, limit_bytes)?;
+    let packed = read_document(outer, member, limits)?;
     check_sum(manifest, &member.name, Checksum::of(&packed))?;
 
     let bounds = Bounds::of_header(limits);
@@ -49,6 +45,18 @@ pub(super) fn read<R: Read>(
     let parts = Parts::read(&mut archive, limits)?;
     archive.finish()?;
     parts.parse()
+}
+
+fn read_document<R: Read>(
+    archive: &mut Archive<R>,
+    member: &Member,
+    limits: &Limits,
+) -> Result<Vec<u8>, Error> {
+    let limit_bytes = limits.header_bytes;
+    if member.size_bytes > limit_bytes {
+        return Err(Error::HeaderTooLarge { limit_bytes });
+    }
+    archive.read_member(member, limit_bytes)
 }
 
 /// The members, as bytes.
@@ -67,7 +75,7 @@ impl Parts {
             return Err(misplaced(archive, &first.name, HEADER_INFO));
         }
         let mut parts = Self {
-            header_info: archive.read_member(&first, limits.header_bytes)?,
+            header_info: read_document(archive, &first, limits)?,
             scripts: BTreeMap::new(),
             type_info: None,
             meta_data: None,
@@ -100,7 +108,7 @@ impl Parts {
         if slot.is_some() {
             return Err(Error::DuplicateName { name: member.name.clone() });
         }
-        *slot = Some(archive.read_member(member, limits.header_bytes)?);
+        *slot = Some(read_document(archive, member, limits)?);
         Ok(())
     }
 
@@ -118,7 +126,7 @@ impl Parts {
         if self.scripts.len() == limits.scripts {
             return Err(Error::TooManyScripts { limit: limits.scripts });
         }
-        let content = archive.read_member(member, limits.header_bytes)?;
+        let content = read_document(archive, member, limits)?;
         self.scripts.insert(script.to_owned(), content);
         Ok(())
     }

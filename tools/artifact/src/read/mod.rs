@@ -3,8 +3,6 @@
 mod header;
 mod info;
 mod payload;
-#[cfg(test)]
-mod tests;
 
 use std::io::{self, Read};
 

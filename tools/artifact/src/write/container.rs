@@ -51,7 +51,8 @@ fn manifest(files: &[Hashed], header_name: &str, header: &[u8]) -> String {
         (header_name.to_owned(), Checksum::of(header)),
         (VERSION.to_owned(), Checksum::of(VERSION_DOCUMENT)),
     ];
-    files.chain(rest).map(|(name, checksum)| format!("{checksum}  {name}\n")).collect()
+    let lines = files.chain(rest).map(|(name, checksum)| format!("{checksum}  {name}\n"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 fn compress(

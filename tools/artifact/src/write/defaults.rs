@@ -40,15 +40,17 @@ impl Builder {
     /// The payload's provides: the automatic ones, then those asked for.
     pub(super) fn all_provides(&self, image: Option<Checksum>) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
-        if let Some((key, version)) = self.software_version() {
-            all.insert(key, version);
-        }
         if let (true, Some(key), Some(sum)) =
             (self.payload_type.is_rootfs_image(), self.defaults.checksum_key, image)
         {
             all.insert(key.to_owned(), sum.to_string());
         }
         all.extend(self.payload_provides.clone());
+        if let Some((key, version)) = self.software_version()
+            && (!all.contains_key(&key) || self.provided_before_software.contains(&key))
+        {
+            all.insert(key, version);
+        }
         all
     }
 

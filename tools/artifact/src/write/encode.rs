@@ -69,8 +69,8 @@ fn xz<W: Write>(output: W, level: u32, threads: usize) -> io::Result<Encoder<W>>
 
 #[cfg(feature = "zstd")]
 fn zstd<W: Write>(output: W, level: u32, threads: usize) -> io::Result<Encoder<W>> {
-    // Clamped to 22, so it fits.
-    let mut encoder = zstd::Encoder::new(output, level.clamp(1, 22) as i32)?;
+    let level = level.clamp(1, 22).cast_signed();
+    let mut encoder = zstd::Encoder::new(output, level)?;
     encoder.include_checksum(true)?;
     encoder.multithread(u32::try_from(threads).unwrap_or(u32::MAX))?;
     Ok(Encoder::Zstd(encoder))

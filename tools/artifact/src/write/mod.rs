@@ -9,11 +9,9 @@ mod error;
 mod gzip;
 mod resign;
 mod source;
-#[cfg(test)]
-mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     io::{Seek, Write},
     path::PathBuf,
@@ -54,6 +52,8 @@ pub struct Builder {
     payload_provides: BTreeMap<String, String>,
     clears_provides: Vec<String>,
     software: SoftwareVersion,
+    /// Keys that give way to the software version, because it was named after them.
+    provided_before_software: BTreeSet<String>,
     defaults: defaults::Switches,
     files: Vec<Input>,
     meta_data: Map<String, Value>,
@@ -104,6 +104,7 @@ impl Builder {
             payload_provides: BTreeMap::new(),
             clears_provides: Vec::new(),
             software: SoftwareVersion::default(),
+            provided_before_software: BTreeSet::new(),
             defaults: defaults::Switches::default(),
             files: Vec::new(),
             meta_data: Map::new(),
@@ -152,8 +153,9 @@ impl Builder {
         self
     }
 
-    /// Lets the device provide `key` with `value` after installation; the last value of a key
-    /// counts, and an automatic one of the same key gives way.
+    /// Lets the device provide `key` with `value` after installation. The last value of a key
+    /// counts; an automatic one of the same key gives way, unless [`software`](Self::software) is
+    /// called later.
     #[must_use]
     pub fn provides(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.payload_provides.insert(key.into(), value.into());
@@ -172,6 +174,7 @@ impl Builder {
     #[must_use]
     pub fn software(mut self, software: SoftwareVersion) -> Self {
         self.software = software;
+        self.provided_before_software = self.payload_provides.keys().cloned().collect();
         self
     }
 
