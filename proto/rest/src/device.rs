@@ -13,10 +13,13 @@ use serde::{Deserialize, Serialize};
 /// The request is signed over its exact bytes, so a receiver verifies before it parses. The answer
 /// is the device token as plain text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuthRequest {
     /// The device's identity: a JSON object, carried as a string.
+    #[serde(default)]
     pub id_data: String,
     /// The device's public key: a PEM `PUBLIC KEY` block.
+    #[serde(default)]
     pub pubkey: String,
     /// Names the tenant; absent on servers with one tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,6 +32,7 @@ pub struct AuthRequest {
 /// One attribute of `PUT` and `PATCH /api/devices/v1/inventory/device/attributes`, whose body is
 /// an array of these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attribute {
     pub name: String,
     /// A string, a number, a boolean, or a list of one of them.
@@ -40,7 +44,9 @@ pub struct Attribute {
 
 /// Body of `POST /api/devices/v2/deployments/device/deployments/next`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NextRequest {
+    #[serde(default)]
     pub device_provides: DeviceProvides,
     /// Whether the device understands update control maps.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -50,6 +56,7 @@ pub struct NextRequest {
 /// What is installed on a device: also the whole body of
 /// `POST /api/devices/v1/deployments/device/deployments/next`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeviceProvides {
     #[serde(default)]
     pub device_type: String,
@@ -62,6 +69,7 @@ pub struct DeviceProvides {
 
 /// A deployment for the asking device: the 200 answer to every form of `deployments/next`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Instructions {
     /// The deployment's id, which status reports and logs name.
     pub id: String,
@@ -70,6 +78,7 @@ pub struct Instructions {
 
 /// Where the Artifact of a deployment is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InstructionsArtifact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -82,6 +91,7 @@ pub struct InstructionsArtifact {
 
 /// A download link that needs no token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Source {
     pub uri: String,
     /// RFC 3339; after that the server is asked anew.
@@ -91,8 +101,10 @@ pub struct Source {
 
 /// Body of `PUT /api/devices/v1/deployments/device/deployments/{id}/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusReport {
     /// One of [`status`]'s words.
+    #[serde(default)]
     pub status: String,
     /// Free text for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,26 +127,20 @@ pub mod status {
 
 /// Body of `PUT /api/devices/v1/deployments/device/deployments/{id}/log`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeploymentLog {
+    #[serde(default)]
     pub messages: Vec<LogMessage>,
 }
 
 /// One line of a deployment's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LogMessage {
     /// RFC 3339.
     pub timestamp: String,
     pub level: String,
     pub message: String,
-}
-
-/// The body of every error answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceError {
-    #[serde(default)]
-    pub error: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,0 +1,163 @@
+//! The parts of the client, put together from the command line and the configuration.
+
+use std::{fs, fs::File, path::PathBuf};
+
+use anyhow::Context;
+use rota_client::{
+    bootstrap::name_software,
+    clock::SystemClock,
+    config::{self, ConfigFile, ConfigFiles, Paths, Settings},
+    inventory::{InventoryError, inventory},
+    journal::FileStore,
+    log::{DeploymentLogs, Level, Log},
+    modules::{ModuleSettings, UpdateModules},
+    power::RebootCommand,
+    records::Software,
+    runner::{Inventory, Runner, World},
+    scripts::StateScripts,
+    server::{Http, Session, SessionSettings},
+    wake::Wake,
+};
+use rota_rest::device::Attribute;
+
+use super::arguments::Arguments;
+
+/// A configured device.
+pub(super) struct Device {
+    pub(super) settings: Settings,
+    pub(super) paths: Paths,
+    pub(super) store: FileStore,
+    pub(super) wake: Wake,
+    pub(super) log: Log,
+}
+
+impl Device {
+    /// Reads the configuration and opens the log.
+    pub(super) fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let paths = paths(arguments);
+        let files = ConfigFiles {
+            fallback: config_file(arguments.fallback_config.as_ref(), paths.fallback_config()),
+            main: config_file(arguments.config.as_ref(), paths.main_config()),
+        };
+        let (mut settings, warnings) = config::load(&files)?;
+        settings.skip_verify |= arguments.skip_verify;
+        if let Some(path) = &arguments.trusted_certs {
+            settings.server_certificate = Some(path.clone());
+        }
+        let log = open_log(arguments, &settings)?;
+        for warning in warnings {
+            log.warning(warning);
+        }
+        let store = FileStore::new(&paths.data);
+        Ok(Self { settings, paths, store, wake: Wake::default(), log })
+    }
+
+    /// Makes sure that there is a place to write to and that the software has a name.
+    pub(super) fn prepare(&mut self) -> anyhow::Result<Software> {
+        let data = &self.paths.data;
+        fs::create_dir_all(data)
+            .with_context(|| format!("cannot create the data folder {}", data.display()))?;
+        let bootstrap = self.paths.bootstrap_artifact();
+        Ok(name_software(&mut self.store, &bootstrap, &self.log)?)
+    }
+
+    pub(super) fn session(&self) -> anyhow::Result<Session> {
+        let http = Http::new(&self.settings, &self.log)?;
+        let settings = SessionSettings::new(&self.settings, &self.paths);
+        Ok(Session::new(settings, http, self.wake.clone(), self.log.clone()))
+    }
+
+    pub(super) fn update_modules(&self) -> UpdateModules {
+        let settings = ModuleSettings::new(&self.settings, &self.paths);
+        UpdateModules::new(settings, self.wake.clone(), self.log.clone())
+    }
+
+    /// Gives `use_runner` a runner on this device.
+    pub(super) fn with_runner<T>(
+        &mut self,
+        use_runner: impl FnOnce(&mut Runner<'_>) -> T,
+    ) -> anyhow::Result<T> {
+        let (wake, log) = (&self.wake, &self.log);
+        let mut session = self.session()?;
+        let mut installer = self.update_modules();
+        let mut scripts = StateScripts {
+            rootfs_folder: self.paths.rootfs_scripts(),
+            artifact_folder: self.paths.artifact_scripts(),
+            times: self.settings.script_times,
+            wake: wake.clone(),
+            log: log.clone(),
+        };
+        let mut power = RebootCommand {
+            command: self.settings.reboot_command.clone(),
+            wake: wake.clone(),
+            log: log.clone(),
+        };
+        let mut inventory = InventoryScripts {
+            folder: self.paths.inventory_scripts(),
+            wake: wake.clone(),
+            log: log.clone(),
+        };
+        let world = World {
+            store: &mut self.store,
+            server: &mut session,
+            installer: &mut installer,
+            scripts: &mut scripts,
+            inventory: &mut inventory,
+            power: &mut power,
+            clock: &SystemClock::new(wake.clone()),
+            logs: &DeploymentLogs::new(self.paths.deployment_logs(&self.settings)),
+            log,
+        };
+        Ok(use_runner(&mut Runner::new(&self.settings, world)))
+    }
+}
+
+struct InventoryScripts {
+    folder: PathBuf,
+    wake: Wake,
+    log: Log,
+}
+
+impl Inventory for InventoryScripts {
+    fn collect(&mut self) -> Result<Vec<Attribute>, InventoryError> {
+        inventory(&self.folder, &self.wake, &self.log)
+    }
+}
+
+fn paths(arguments: &Arguments) -> Paths {
+    let mut paths = Paths::from_environment(|name| std::env::var_os(name).map(PathBuf::from));
+    for (place, flag) in [
+        (&mut paths.config, &arguments.config_dir),
+        (&mut paths.share, &arguments.share_dir),
+        (&mut paths.data, &arguments.data_dir),
+    ] {
+        if let Some(folder) = flag {
+            place.clone_from(folder);
+        }
+    }
+    // Modules run in a folder of their own, so relative paths would lead elsewhere.
+    for place in [&mut paths.config, &mut paths.share, &mut paths.data] {
+        if let Ok(absolute) = std::path::absolute(&*place) {
+            *place = absolute;
+        }
+    }
+    paths
+}
+
+fn config_file(named: Option<&PathBuf>, default: PathBuf) -> ConfigFile {
+    match named {
+        Some(path) => ConfigFile { path: path.clone(), is_explicit: true },
+        None => ConfigFile { path: default, is_explicit: false },
+    }
+}
+
+fn open_log(arguments: &Arguments, settings: &Settings) -> anyhow::Result<Log> {
+    let level = arguments.log_level.or(settings.log_level).unwrap_or(Level::Info);
+    let Some(path) = &arguments.log_file else { return Ok(Log::to_stderr(level)) };
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("cannot open the log file {}", path.display()))?;
+    Ok(Log::new(level, Box::new(file)))
+}

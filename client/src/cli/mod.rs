@@ -1,0 +1,82 @@
+//! The command line: what Mender's `mender-update` and `mender-auth` offer, in one program.
+
+mod arguments;
+mod bootstrap;
+mod daemon;
+mod device;
+mod show;
+mod signal;
+mod standalone;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use arguments::{Arguments, Command, Parsed};
+use device::Device;
+
+const USAGE: &str = include_str!("usage.txt");
+
+/// How a command ended; the numbers are those of Mender's client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Success = 0,
+    Failure = 1,
+    /// `commit` and `rollback` without an update in progress.
+    NothingInProgress = 2,
+    /// The payload wants a reboot, and the caller asked to be told.
+    RebootRequired = 4,
+}
+
+/// Parses, runs, and says how it went.
+pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let exit = match arguments::parse(arguments) {
+        Ok(Parsed::Help) => print(USAGE),
+        Ok(Parsed::Version) => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Parsed::Run(arguments)) => run(&arguments).unwrap_or_else(|error| {
+            complain(&format!("{error:#}"));
+            Exit::Failure
+        }),
+        Err(error) => {
+            complain(&format!("{error}; see rota-client --help"));
+            Exit::Failure
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let mut device = Device::open(arguments)?;
+    match &arguments.command {
+        Command::Daemon => daemon::run(&mut device),
+        Command::CheckUpdate => signal::check_update(&device),
+        Command::SendInventory => signal::send_inventory(&device),
+        Command::ShowArtifact => show::artifact(&mut device),
+        Command::ShowProvides => show::provides(&mut device),
+        Command::Install { artifact, reboot_exit_code } => {
+            standalone::install(&mut device, artifact, *reboot_exit_code)
+        }
+        Command::Commit => standalone::commit(&mut device),
+        Command::Rollback => standalone::roll_back(&mut device),
+        Command::Bootstrap { force } => bootstrap::run(&mut device, *force),
+    }
+}
+
+/// Writes to standard output; a reader that went away is no error worth reporting.
+fn print(text: &str) -> Exit {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Success,
+        Err(_) => Exit::Failure,
+    }
+}
+
+fn say(line: &str) {
+    print(&format!("{line}\n"));
+}
+
+fn complain(line: &str) {
+    // There is nobody left to tell.
+    let _ = writeln!(io::stderr(), "rota-client: {line}");
+}

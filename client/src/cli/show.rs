@@ -1,0 +1,15 @@
+//! `show-artifact` and `show-provides`.
+
+use super::{Device, Exit, print, say};
+
+pub(super) fn artifact(device: &mut Device) -> anyhow::Result<Exit> {
+    let software = device.prepare()?;
+    say(&software.artifact_name);
+    Ok(Exit::Success)
+}
+
+pub(super) fn provides(device: &mut Device) -> anyhow::Result<Exit> {
+    let all = device.prepare()?.all_provides();
+    let lines: String = all.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    Ok(print(&lines))
+}

@@ -1,0 +1,109 @@
+//! Just enough DER to write public keys, and to find the two halves of an elliptic curve key.
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const NULL: u8 = 0x05;
+const OID: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+const CONTEXT_1: u8 = 0xa1;
+
+// Object identifiers of RFC 3279, 5480 and 8410, as their encoded content.
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+
+/// The kinds of public keys in `SubjectPublicKeyInfo` documents.
+#[derive(Clone, Copy)]
+pub(super) enum Spki {
+    Rsa,
+    P256,
+    Ed25519,
+}
+
+impl Spki {
+    pub(super) fn encode(self, public_key: &[u8]) -> Vec<u8> {
+        let algorithm = match self {
+            Self::Rsa => [element(OID, RSA), element(NULL, &[])].concat(),
+            Self::P256 => [element(OID, EC), element(OID, P256)].concat(),
+            Self::Ed25519 => element(OID, ED25519),
+        };
+        let bits = [&[0], public_key].concat();
+        let content = [element(SEQUENCE, &algorithm), element(BIT_STRING, &bits)].concat();
+        element(SEQUENCE, &content)
+    }
+}
+
+/// PKCS#8 version 1 of an Ed25519 seed (RFC 8410): the form that every tool reads.
+pub(super) fn ed25519_pkcs8(seed: &[u8]) -> Vec<u8> {
+    let content = [
+        element(INTEGER, &[0]),
+        element(SEQUENCE, &element(OID, ED25519)),
+        element(OCTET_STRING, &element(OCTET_STRING, seed)),
+    ];
+    element(SEQUENCE, &content.concat())
+}
+
+/// The key inside a PKCS#8 document.
+pub(super) fn pkcs8_content(der: &[u8]) -> Option<&[u8]> {
+    let mut document = Reader(Reader(der).take(SEQUENCE)?);
+    document.take(INTEGER)?;
+    document.take(SEQUENCE)?;
+    document.take(OCTET_STRING)
+}
+
+/// Private and public half of a SEC1 document (RFC 5915). OpenSSL always writes the public half.
+pub(super) fn sec1(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut document = Reader(Reader(der).take(SEQUENCE)?);
+    document.take(INTEGER)?;
+    let private = document.take(OCTET_STRING)?;
+    loop {
+        let (tag, content) = document.next()?;
+        if tag == CONTEXT_1 {
+            let public = Reader(content).take(BIT_STRING)?.strip_prefix(&[0])?;
+            return Some((private, public));
+        }
+    }
+}
+
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let zeros = length.iter().take_while(|byte| **byte == 0).count();
+    let length = length.get(zeros..).unwrap_or_default();
+    let mut element = vec![tag];
+    match length {
+        [] => element.push(0),
+        [short @ 0..=0x7f] => element.push(*short),
+        long => {
+            // No key is longer than what a few length bytes can say.
+            element.push(0x80 | u8::try_from(long.len()).unwrap_or_default());
+            element.extend_from_slice(long);
+        }
+    }
+    element.extend_from_slice(content);
+    element
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
+    }
+
+    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+        let [tag, length, rest @ ..] = self.0 else { return None };
+        let (length, rest) = match length {
+            short @ 0..=0x7f => (usize::from(*short), rest),
+            0x81 | 0x82 => {
+                let (bytes, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+                (bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((*tag, content))
+    }
+}

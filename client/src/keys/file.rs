@@ -1,0 +1,108 @@
+//! The key's file: made on demand, readable by its owner alone.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::{DeviceKey, KeyError, der, pem};
+use crate::log::Log;
+
+const MODE: u32 = 0o600;
+const SEED_BYTES: usize = 32;
+
+/// Reads the key; narrows the file's mode to 0600, with a warning, if it is wider.
+pub fn load(path: &Path, log: &Log) -> Result<DeviceKey, KeyError> {
+    let failed = |source| KeyError::Read { path: path.display().to_string(), source };
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+    if mode & !MODE != 0 {
+        log.warning(format_args!("{} had mode {mode:o}; now 600", path.display()));
+        fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed)?;
+    }
+    DeviceKey::from_pem(&fs::read_to_string(path).map_err(failed)?)
+}
+
+/// Reads the key; makes a new one if there is no file.
+pub fn load_or_create(path: &Path, log: &Log) -> Result<DeviceKey, KeyError> {
+    match load(path, log) {
+        Err(KeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            replace(path, log)
+        }
+        other => other,
+    }
+}
+
+/// Makes a new key and puts it in the place of the old one.
+pub fn replace(path: &Path, log: &Log) -> Result<DeviceKey, KeyError> {
+    let text = generate()?;
+    write(path, &text)
+        .map_err(|source| KeyError::Write { path: path.display().to_string(), source })?;
+    log.info(format_args!("generated the device key {}", path.display()));
+    DeviceKey::from_pem(&text)
+}
+
+pub(super) fn generate() -> Result<String, KeyError> {
+    let mut seed = [0; SEED_BYTES];
+    SystemRandom::new().fill(&mut seed).map_err(|_| KeyError::Random)?;
+    Ok(pem::encode("PRIVATE KEY", &der::ed25519_pkcs8(&seed)))
+}
+
+/// A key that was told to the server must not vanish with the next power cut.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("pem.new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::options().create_new(true).write(true).mode(MODE).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Level;
+
+    fn quiet() -> Log {
+        Log::new(Level::Error, Box::new(io::sink()))
+    }
+
+    #[test]
+    fn the_key_is_made_once_with_mode_0600() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mender-agent.pem");
+        let first = load_or_create(&path, &quiet()).unwrap().public_pem();
+        assert_eq!(load_or_create(&path, &quiet()).unwrap().public_pem(), first);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_ne!(replace(&path, &quiet()).unwrap().public_pem(), first);
+    }
+
+    #[test]
+    fn a_wide_mode_is_narrowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        fs::write(&path, generate().unwrap()).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        load(&path, &quiet()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_broken_key_is_an_error_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        fs::write(&path, "junk").unwrap();
+        assert!(load_or_create(&path, &quiet()).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "junk");
+    }
+}

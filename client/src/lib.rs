@@ -1,0 +1,37 @@
+//! The device client: asks the server for updates, installs them, and goes back when they fail.
+//!
+//! - [`machine`] decides what happens next. It is pure, and the only place that knows the order of
+//!   an update and the way back from every failure.
+//! - [`runner`] does what the machine says. Before it acts it writes to the [`journal`] where it
+//!   stands; at the next start it goes on from there.
+//! - Everything that the runner touches has a module of its own: [`server`] and [`keys`] towards
+//!   the network, [`modules`] and [`scripts`] towards the device's own executables, [`power`],
+//!   [`clock`].
+//!
+//! Two invariants carry the rest. The installed software and the stage of an update change in one
+//! journal entry or not at all. And nothing is activated before every byte of the Artifact was
+//! checked against its manifest, and the manifest against the configured keys.
+//!
+//! There is no asynchronous runtime: one thread runs the update, one more waits for signals, and a
+//! program that is running has two that read its output.
+
+pub mod attributes;
+pub mod bootstrap;
+pub mod clock;
+pub mod config;
+pub mod identity;
+pub mod inventory;
+pub mod journal;
+pub mod keys;
+pub mod log;
+pub mod machine;
+pub mod modules;
+pub mod power;
+pub mod process;
+pub mod records;
+pub mod retry;
+pub mod runner;
+pub mod scripts;
+pub mod server;
+pub mod time;
+pub mod wake;

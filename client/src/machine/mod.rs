@@ -1,0 +1,113 @@
+//! The device's update machine: from a state and an event to the next state and one action.
+//!
+//! It is pure: no files, no network, no clock. The shell ([`crate::runner`]) carries each action
+//! out and answers with exactly one event. When a [`Transition`] says so, the shell journals the
+//! update *before* it acts, so a power cut is nothing but a shell that stopped, and [`recover`]
+//! finds the way on from what the journal holds.
+//!
+//! ```text
+//! sync     Idle ─ Sync ─(nothing)─▶ Idle
+//!                   └──(deployment)─▶ update
+//! update   Download ─ Install ─(reboot?)─ Confirm ─ Commit ─ Record ─ Cleanup ─ Report ─▶ Idle
+//!              │          │         │        │        │
+//!              │          └─────────┴────────┴────────┴─▶ Rollback ─ Failure ─▶ Cleanup
+//!              └─▶ Cleanup: nothing was changed, so nothing is rolled back
+//! ```
+//!
+//! The order of scripts, reports and module calls, and the route from every failure, are those of
+//! Mender's client, so that Update Modules and state scripts written for it behave the same here.
+
+mod model;
+mod phase;
+mod recovery;
+mod route;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+pub use model::{
+    Action, ArtifactInfo, Call, Deployment, DeploymentId, Event, FailedPart, Health,
+    InvalidDeploymentId, Origin, RebootNeed, Retry, ScriptPoint, ScriptState, SoftwareChange,
+    Stage, Status, Task, Update,
+};
+pub use phase::Phase;
+pub use recovery::recover;
+pub use sync::SyncPhase;
+
+/// Journal writes and restarts that one deployment may use. Past that it is taken to be going in
+/// circles. The number is that of Mender's client.
+pub const MAX_SAVES: u32 = 28;
+
+/// Where the machine stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Between updates.
+    Sync(SyncPhase),
+    /// An update is under way.
+    Update { phase: Phase, update: Box<Update> },
+}
+
+/// Whether the state must be in the journal before the action starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Journal {
+    /// Nothing to save.
+    No,
+    /// Save first; if that is impossible, do not act but answer [`Event::Failed`].
+    Required,
+    /// Save first; act even if that is impossible, because the way back must not depend on it and
+    /// an older journal entry leads here as well.
+    Attempt,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    pub state: State,
+    pub journal: Journal,
+    pub action: Action,
+}
+
+/// The first transition of a daemon that has no update under way.
+pub fn start() -> Transition {
+    sync::enter(SyncPhase::IdleEnter)
+}
+
+/// The first transition of an update that an operator started by hand.
+pub fn install_standalone() -> Transition {
+    route::enter(Phase::DownloadEnter, Update::new(Origin::Standalone))
+}
+
+/// Continues a standalone update as the operator decided: keep it. `None` if it was interrupted
+/// before it was installed.
+pub fn commit_standalone(update: Update) -> Option<Transition> {
+    let phase = match update.stage {
+        Stage::BeforeCommit | Stage::UpdateCommit => Phase::CommitEnter,
+        Stage::UpdateAfterCommit => Phase::CommitLeave,
+        Stage::Cleanup if !update.health.is_failure() => Phase::Cleanup,
+        _ => return None,
+    };
+    Some(route::enter(phase, update))
+}
+
+/// Continues a standalone update as the operator decided, or after it was interrupted: go back.
+/// Where there is something to go back from ([`Update::needs_rollback`]), the caller has asked the
+/// module whether it can.
+pub fn roll_back_standalone(mut update: Update) -> Transition {
+    let phase = if update.needs_rollback() {
+        update.health = Health::RolledBack;
+        update.committed = false;
+        Phase::RollbackEnter
+    } else {
+        Phase::Cleanup
+    };
+    route::enter(phase, update)
+}
+
+/// Takes the outcome of the last action to the next one. An event that does not answer the action
+/// counts as its failure, so the function is total.
+pub fn step(state: State, event: Event) -> Transition {
+    match state {
+        State::Sync(phase) => sync::step(phase, event),
+        State::Update { phase, update } => route::step(phase, *update, event),
+    }
+}

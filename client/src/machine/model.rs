@@ -1,0 +1,413 @@
+//! The words that the machine and its shell share.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// Names a deployment on the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeploymentId(String);
+
+/// The id would not be safe in addresses and file names.
+#[derive(Debug, thiserror::Error)]
+#[error("deployment id {0:?} is not 1 to 128 letters, digits, '-' or '_'")]
+pub struct InvalidDeploymentId(String);
+
+impl DeploymentId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for DeploymentId {
+    type Error = InvalidDeploymentId;
+
+    fn try_from(id: String) -> Result<Self, InvalidDeploymentId> {
+        let safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if (1..=128).contains(&id.len()) && id.chars().all(safe) {
+            Ok(Self(id))
+        } else {
+            Err(InvalidDeploymentId(id))
+        }
+    }
+}
+
+impl From<DeploymentId> for String {
+    fn from(id: DeploymentId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for DeploymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the server offered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    pub id: DeploymentId,
+    /// Where the Artifact is; needs no token.
+    pub uri: String,
+}
+
+/// Who wants this update.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The server; it gets reports, and the machine reboots and commits by itself.
+    Deployment(Deployment),
+    /// An operator at the device, who reboots, commits or rolls back by command.
+    Standalone,
+}
+
+/// What the headers of an Artifact say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactInfo {
+    pub name: String,
+    #[serde(default)]
+    pub group: Option<String>,
+    #[serde(default)]
+    pub provides: BTreeMap<String, String>,
+    /// `None` when the Artifact says nothing, which differs from an empty list.
+    #[serde(default)]
+    pub clears_provides: Option<Vec<String>>,
+    /// The Update Module to call; `None` for an Artifact that only changes provides.
+    #[serde(default)]
+    pub payload_type: Option<String>,
+}
+
+/// Where an interrupted update is taken up again; the words are those of Mender's client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    UpdateStore,
+    UpdateInstall,
+    Reboot,
+    AfterReboot,
+    UpdateCommit,
+    UpdateAfterCommit,
+    Rollback,
+    RollbackReboot,
+    AfterRollbackReboot,
+    UpdateError,
+    Cleanup,
+    /// A standalone update waits for `commit` or `rollback`.
+    BeforeCommit,
+    /// A newer client wrote a word that this one does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How a module wants the device restarted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RebootNeed {
+    #[default]
+    No,
+    /// The module's own `ArtifactReboot` does it.
+    Module,
+    /// The client restarts the system.
+    System,
+}
+
+/// What has gone wrong so far, and whether it was made good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    #[default]
+    Good,
+    /// Something failed after the device was changed; nothing has been undone yet.
+    Failed,
+    /// The update failed and the previous software is in place.
+    RolledBack,
+    /// The update failed and so did a step on the way back.
+    RollbackFailed,
+}
+
+impl Health {
+    /// Whether the deployment is to be reported as failed.
+    pub fn is_failure(self) -> bool {
+        self != Self::Good
+    }
+
+    /// Whether nobody can say what is installed now.
+    pub fn is_inconsistent(self) -> bool {
+        matches!(self, Self::Failed | Self::RollbackFailed)
+    }
+
+    /// One more failure.
+    #[must_use]
+    pub fn worse(self) -> Self {
+        match self {
+            Self::Good | Self::Failed => Self::Failed,
+            Self::RolledBack | Self::RollbackFailed => Self::RollbackFailed,
+        }
+    }
+}
+
+/// Which part of an update failed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailedPart {
+    Download,
+    Install,
+    Commit,
+    Cleanup,
+}
+
+/// All that must survive a power cut during an update.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Update {
+    pub origin: Origin,
+    pub stage: Stage,
+    #[serde(default)]
+    pub artifact: Option<ArtifactInfo>,
+    /// The module's last answer to `NeedsArtifactReboot`.
+    #[serde(default)]
+    pub reboot: RebootNeed,
+    /// The module's answer to `SupportsRollback`, once asked.
+    #[serde(default)]
+    pub supports_rollback: Option<bool>,
+    #[serde(default)]
+    pub health: Health,
+    #[serde(default)]
+    pub failed_part: Option<FailedPart>,
+    /// The module's `ArtifactCommit` has succeeded: there is no way back.
+    #[serde(default)]
+    pub committed: bool,
+    /// Journal writes and restarts so far; see [`super::MAX_SAVES`].
+    #[serde(default)]
+    pub saves: u32,
+}
+
+impl Update {
+    pub(super) fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            stage: Stage::UpdateStore,
+            artifact: None,
+            reboot: RebootNeed::No,
+            supports_rollback: None,
+            health: Health::Good,
+            failed_part: None,
+            committed: false,
+            saves: 0,
+        }
+    }
+
+    /// The deployment, unless the update was started by hand.
+    pub fn deployment(&self) -> Option<&Deployment> {
+        match &self.origin {
+            Origin::Deployment(deployment) => Some(deployment),
+            Origin::Standalone => None,
+        }
+    }
+
+    /// The Update Module of the payload, if the Artifact was read and has one.
+    pub fn payload_type(&self) -> Option<&str> {
+        self.artifact.as_ref()?.payload_type.as_deref()
+    }
+
+    /// Whether the device may have changed and the change can still be undone.
+    pub fn needs_rollback(&self) -> bool {
+        !matches!(self.stage, Stage::UpdateStore | Stage::UpdateError | Stage::Cleanup)
+    }
+
+    pub(super) fn is_standalone(&self) -> bool {
+        self.origin == Origin::Standalone
+    }
+
+    /// The Artifact was read and has no payload.
+    pub(super) fn is_empty(&self) -> bool {
+        self.artifact.as_ref().is_some_and(|artifact| artifact.payload_type.is_none())
+    }
+
+    /// Something failed and the device may have changed.
+    pub(super) fn fail(&mut self, part: FailedPart) {
+        self.health = self.health.worse();
+        self.failed_part.get_or_insert(part);
+    }
+
+    /// Something failed before the device was changed.
+    pub(super) fn fail_untouched(&mut self, part: FailedPart) {
+        self.health = Health::RolledBack;
+        self.failed_part.get_or_insert(part);
+    }
+}
+
+/// What the server is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Downloading,
+    Installing,
+    Rebooting,
+    Success,
+    Failure,
+}
+
+/// How hard to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Once: the report is a courtesy.
+    No,
+    /// With growing pauses, until the budget is used up.
+    UntilGivenUp,
+}
+
+/// The states that have state scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ScriptState {
+    Idle,
+    Sync,
+    Download,
+    ArtifactInstall,
+    ArtifactReboot,
+    ArtifactCommit,
+    ArtifactRollback,
+    ArtifactRollbackReboot,
+    ArtifactFailure,
+}
+
+impl ScriptState {
+    /// The word in the script's file name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "Idle",
+            Self::Sync => "Sync",
+            Self::Download => "Download",
+            Self::ArtifactInstall => "ArtifactInstall",
+            Self::ArtifactReboot => "ArtifactReboot",
+            Self::ArtifactCommit => "ArtifactCommit",
+            Self::ArtifactRollback => "ArtifactRollback",
+            Self::ArtifactRollbackReboot => "ArtifactRollbackReboot",
+            Self::ArtifactFailure => "ArtifactFailure",
+        }
+    }
+
+    /// Whether the scripts come with the Artifact rather than with the root file system.
+    pub fn is_artifact_script(self) -> bool {
+        !matches!(self, Self::Idle | Self::Sync | Self::Download)
+    }
+}
+
+/// When in its state a script runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ScriptPoint {
+    Enter,
+    Leave,
+    Error,
+}
+
+impl ScriptPoint {
+    /// The word in the script's file name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enter => "Enter",
+            Self::Leave => "Leave",
+            Self::Error => "Error",
+        }
+    }
+}
+
+/// The calls of an Update Module that only do something; the questions are actions of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    ArtifactInstall,
+    ArtifactReboot,
+    ArtifactVerifyReboot,
+    ArtifactCommit,
+    ArtifactRollback,
+    ArtifactRollbackReboot,
+    ArtifactVerifyRollbackReboot,
+    ArtifactFailure,
+    Cleanup,
+}
+
+impl Call {
+    /// The module's first argument.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ArtifactInstall => "ArtifactInstall",
+            Self::ArtifactReboot => "ArtifactReboot",
+            Self::ArtifactVerifyReboot => "ArtifactVerifyReboot",
+            Self::ArtifactCommit => "ArtifactCommit",
+            Self::ArtifactRollback => "ArtifactRollback",
+            Self::ArtifactRollbackReboot => "ArtifactRollbackReboot",
+            Self::ArtifactVerifyRollbackReboot => "ArtifactVerifyRollbackReboot",
+            Self::ArtifactFailure => "ArtifactFailure",
+            Self::Cleanup => "Cleanup",
+        }
+    }
+}
+
+/// How the record of what is installed changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoftwareChange {
+    /// The new name and provides.
+    Updated,
+    /// The new name, marked inconsistent, and the new provides.
+    UpdatedInconsistent,
+    /// The new name, marked inconsistent; provides stay as they were.
+    NameInconsistent,
+}
+
+/// What is due while idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    Poll,
+    Inventory,
+}
+
+/// One thing for the shell to do; each is answered by one [`Event`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Wait until something is due: [`Event::Due`].
+    Wait,
+    /// Ask the server for a deployment: [`Event::Polled`] or `Failed`.
+    Poll,
+    SendInventory,
+    /// `Done`, `Failed`, or [`Event::Aborted`] when the server no longer wants the update.
+    Report(Status, Retry),
+    RunScripts(ScriptState, ScriptPoint),
+    /// Fetch the Artifact up to its payload and check that it fits: [`Event::Opened`] or `Failed`.
+    OpenArtifact,
+    /// Stream the payload that `OpenArtifact` left open to its module.
+    StorePayload,
+    CallModule(Call),
+    /// `NeedsArtifactReboot`: [`Event::RebootNeed`] or `Failed`.
+    AskReboot,
+    /// `SupportsRollback`: [`Event::SupportsRollback`] or `Failed`.
+    AskRollback,
+    /// Restart the system. If the process survives for long, `Failed`.
+    RebootSystem,
+    /// Forget the device token, so that the new software must prove that it can get one.
+    DropToken,
+    /// Refuse to commit when the root file system's scripts are of an unknown version.
+    CheckScripts,
+    /// Write the new software and stage `cleanup` in one journal entry.
+    Record(SoftwareChange),
+    /// Call the module's `Cleanup` if there is a work tree, then remove the tree.
+    Cleanup,
+    UploadLog,
+    /// The update is over: clear it from the journal, remove what is left of it, close its log.
+    Forget,
+    /// A standalone update is over or waits for the operator.
+    Finish,
+}
+
+/// The outcome of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Done,
+    Failed,
+    Aborted,
+    Due(Task),
+    Polled(Option<Deployment>),
+    Opened(ArtifactInfo),
+    RebootNeed(RebootNeed),
+    SupportsRollback(bool),
+}

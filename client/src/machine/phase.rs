@@ -1,0 +1,184 @@
+//! The points of an update: what is done at each, and what is journaled before.
+
+use super::{
+    Action, Call, Health, Journal, RebootNeed, Retry, ScriptPoint, ScriptState, SoftwareChange,
+    Stage, Status, Update,
+};
+
+/// A point in an update. Each has one action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    ReportDownloading,
+    DownloadEnter,
+    OpenArtifact,
+    StorePayload,
+    DownloadLeave,
+    DownloadError,
+
+    ReportInstalling,
+    InstallEnter,
+    Install,
+    InstallLeave,
+    InstallError,
+    AskReboot,
+
+    ReportRebooting,
+    RebootEnter,
+    Reboot,
+    VerifyReboot,
+    RebootLeave,
+    RebootError,
+
+    DropToken,
+    /// The last thing before the commit: can the new software still talk to the server?
+    ConfirmServer,
+    CommitEnter,
+    CheckScripts,
+    Commit,
+    CommitLeave,
+    CommitError,
+    /// Too late to roll back.
+    CommitLeaveError,
+
+    /// Standalone: ask before the operator is left to decide.
+    AskDecision,
+    /// Standalone: wait for `commit` or `rollback`.
+    AwaitDecision,
+
+    AskRollback,
+    RollbackEnter,
+    Rollback,
+    RollbackLeave,
+    /// As `RollbackLeave`, after the module failed to roll back.
+    RollbackLeaveFailed,
+    AskRollbackReboot,
+    RollbackRebootEnter,
+    RollbackReboot,
+    VerifyRollbackReboot,
+    RollbackRebootLeave,
+    RollbackRebootError,
+
+    FailureEnter,
+    Failure,
+    FailureLeave,
+
+    /// The update goes in circles: leave it, and say so.
+    StateLoop,
+    Record,
+    Cleanup,
+    /// Standalone: record that the cleanup failed.
+    RecordCleanupFailure,
+    ReportOutcome,
+    UploadLog,
+    Forget,
+    Finish,
+}
+
+impl Phase {
+    /// What to journal before the action, and whether the action depends on it.
+    pub(super) fn journal(self) -> Option<(Stage, Journal)> {
+        Some(match self {
+            Self::DownloadEnter | Self::StorePayload => (Stage::UpdateStore, Journal::Required),
+            Self::InstallEnter => (Stage::UpdateInstall, Journal::Required),
+            Self::RebootEnter => (Stage::Reboot, Journal::Required),
+            Self::VerifyReboot => (Stage::AfterReboot, Journal::Required),
+            Self::CommitEnter => (Stage::UpdateCommit, Journal::Required),
+            Self::CommitLeave => (Stage::UpdateAfterCommit, Journal::Required),
+            Self::AwaitDecision => (Stage::BeforeCommit, Journal::Required),
+            Self::RollbackEnter => (Stage::Rollback, Journal::Attempt),
+            Self::RollbackRebootEnter => (Stage::RollbackReboot, Journal::Attempt),
+            Self::VerifyRollbackReboot => (Stage::AfterRollbackReboot, Journal::Attempt),
+            Self::FailureEnter => (Stage::UpdateError, Journal::Attempt),
+            Self::Cleanup => (Stage::Cleanup, Journal::Attempt),
+            _ => return None,
+        })
+    }
+
+    pub(super) fn action(self, update: &Update) -> Action {
+        use ScriptPoint::{Enter, Error, Leave};
+        use ScriptState as S;
+
+        match self {
+            Self::ReportDownloading => Action::Report(Status::Downloading, Retry::No),
+            Self::DownloadEnter => Action::RunScripts(S::Download, Enter),
+            Self::OpenArtifact => Action::OpenArtifact,
+            Self::StorePayload => Action::StorePayload,
+            Self::DownloadLeave => Action::RunScripts(S::Download, Leave),
+            Self::DownloadError => Action::RunScripts(S::Download, Error),
+
+            Self::ReportInstalling => Action::Report(Status::Installing, Retry::No),
+            Self::InstallEnter => Action::RunScripts(S::ArtifactInstall, Enter),
+            Self::Install => Action::CallModule(Call::ArtifactInstall),
+            Self::InstallLeave => Action::RunScripts(S::ArtifactInstall, Leave),
+            Self::InstallError => Action::RunScripts(S::ArtifactInstall, Error),
+            Self::AskReboot | Self::AskRollbackReboot => Action::AskReboot,
+
+            Self::ReportRebooting => Action::Report(Status::Rebooting, Retry::No),
+            Self::RebootEnter => Action::RunScripts(S::ArtifactReboot, Enter),
+            Self::Reboot => reboot(update.reboot, Call::ArtifactReboot),
+            Self::VerifyReboot => Action::CallModule(Call::ArtifactVerifyReboot),
+            Self::RebootLeave => Action::RunScripts(S::ArtifactReboot, Leave),
+            Self::RebootError => Action::RunScripts(S::ArtifactReboot, Error),
+
+            Self::DropToken => Action::DropToken,
+            Self::ConfirmServer => Action::Report(Status::Installing, Retry::UntilGivenUp),
+            Self::CommitEnter => Action::RunScripts(S::ArtifactCommit, Enter),
+            Self::CheckScripts => Action::CheckScripts,
+            Self::Commit => Action::CallModule(Call::ArtifactCommit),
+            Self::CommitLeave => Action::RunScripts(S::ArtifactCommit, Leave),
+            Self::CommitError | Self::CommitLeaveError => {
+                Action::RunScripts(S::ArtifactCommit, Error)
+            }
+
+            Self::AskDecision | Self::AskRollback => Action::AskRollback,
+            Self::RollbackEnter => Action::RunScripts(S::ArtifactRollback, Enter),
+            Self::Rollback => Action::CallModule(Call::ArtifactRollback),
+            Self::RollbackLeave | Self::RollbackLeaveFailed => {
+                Action::RunScripts(S::ArtifactRollback, Leave)
+            }
+            Self::RollbackRebootEnter => Action::RunScripts(S::ArtifactRollbackReboot, Enter),
+            Self::RollbackReboot => reboot(update.reboot, Call::ArtifactRollbackReboot),
+            Self::VerifyRollbackReboot => Action::CallModule(Call::ArtifactVerifyRollbackReboot),
+            Self::RollbackRebootLeave => Action::RunScripts(S::ArtifactRollbackReboot, Leave),
+            Self::RollbackRebootError => Action::RunScripts(S::ArtifactRollbackReboot, Error),
+
+            Self::FailureEnter => Action::RunScripts(S::ArtifactFailure, Enter),
+            Self::Failure => Action::CallModule(Call::ArtifactFailure),
+            Self::FailureLeave => Action::RunScripts(S::ArtifactFailure, Leave),
+
+            Self::StateLoop => Action::Record(SoftwareChange::UpdatedInconsistent),
+            Self::Record => Action::Record(software_change(update)),
+            Self::RecordCleanupFailure => Action::Record(software_change(update)),
+            Self::Cleanup => Action::Cleanup,
+            Self::ReportOutcome => Action::Report(final_status(update.health), Retry::UntilGivenUp),
+            Self::UploadLog => Action::UploadLog,
+            Self::Forget => Action::Forget,
+            Self::AwaitDecision | Self::Finish => Action::Finish,
+        }
+    }
+}
+
+/// `Module` as well as `No`: the question is only asked again after a rollback, and a module that
+/// answers `No` there is never sent to a reboot.
+fn reboot(need: RebootNeed, call: Call) -> Action {
+    match need {
+        RebootNeed::System => Action::RebootSystem,
+        RebootNeed::Module | RebootNeed::No => Action::CallModule(call),
+    }
+}
+
+/// A deployment that failed names what it left behind but claims none of its provides; an operator
+/// who installs by hand sees those too.
+fn software_change(update: &Update) -> SoftwareChange {
+    if !update.health.is_inconsistent() {
+        SoftwareChange::Updated
+    } else if update.committed || update.is_standalone() {
+        SoftwareChange::UpdatedInconsistent
+    } else {
+        SoftwareChange::NameInconsistent
+    }
+}
+
+fn final_status(health: Health) -> Status {
+    if health.is_failure() { Status::Failure } else { Status::Success }
+}

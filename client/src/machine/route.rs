@@ -1,0 +1,255 @@
+//! The routes of an update: from each point, by outcome, to the next.
+
+use super::{
+    Event, FailedPart, Health, Journal, MAX_SAVES, Phase, RebootNeed, State, SyncPhase, Transition,
+    Update, sync,
+};
+
+pub(super) fn enter(phase: Phase, mut update: Update) -> Transition {
+    let journal = match phase.journal() {
+        None => Journal::No,
+        Some((stage, journal)) => {
+            update.saves = update.saves.saturating_add(1);
+            if update.saves > MAX_SAVES && !update.is_standalone() {
+                return enter_state_loop(update);
+            }
+            update.stage = stage;
+            journal
+        }
+    };
+    let action = phase.action(&update);
+    Transition { state: State::Update { phase, update: Box::new(update) }, journal, action }
+}
+
+pub(super) fn enter_state_loop(mut update: Update) -> Transition {
+    update.health = Health::RollbackFailed;
+    enter(Phase::StateLoop, update)
+}
+
+pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition {
+    use FailedPart::{Commit, Install};
+    use Phase as P;
+
+    let done = event == Event::Done;
+    let next = match phase {
+        P::ReportDownloading
+        | P::DownloadEnter
+        | P::OpenArtifact
+        | P::StorePayload
+        | P::DownloadLeave
+        | P::DownloadError
+        | P::ReportInstalling => download(phase, &mut update, event),
+
+        P::InstallEnter if done => P::Install,
+        P::Install if done => P::InstallLeave,
+        P::InstallLeave if done => P::AskReboot,
+        P::InstallEnter | P::Install | P::InstallLeave => P::InstallError,
+        P::InstallError => failed(&mut update, Install, P::AskRollback),
+
+        P::AskReboot
+        | P::ReportRebooting
+        | P::RebootEnter
+        | P::Reboot
+        | P::VerifyReboot
+        | P::RebootLeave
+        | P::RebootError => rebooting(phase, &mut update, event),
+
+        P::DropToken => P::ConfirmServer,
+        P::ConfirmServer if done => P::CommitEnter,
+        P::ConfirmServer => failed(&mut update, Commit, P::AskRollback),
+        P::CommitEnter if done => P::CheckScripts,
+        P::CheckScripts if done => P::Commit,
+        P::Commit if done => {
+            update.committed = true;
+            P::CommitLeave
+        }
+        P::CommitEnter | P::CheckScripts | P::Commit => P::CommitError,
+        P::CommitError => failed(&mut update, Commit, P::AskRollback),
+        P::CommitLeave if done => P::Record,
+        P::CommitLeave if update.is_standalone() => failed(&mut update, Commit, P::Record),
+        P::CommitLeave => P::CommitLeaveError,
+        P::CommitLeaveError => failed(&mut update, Commit, P::Record),
+
+        P::AskDecision => match event {
+            Event::SupportsRollback(answer) => {
+                update.supports_rollback = Some(answer);
+                if answer { P::AwaitDecision } else { P::CommitEnter }
+            }
+            _ => failed(&mut update, Install, P::FailureEnter),
+        },
+        // Only reached when the decision could not be journaled.
+        P::AwaitDecision => failed(&mut update, Install, P::AskRollback),
+
+        P::AskRollback
+        | P::RollbackEnter
+        | P::Rollback
+        | P::RollbackLeave
+        | P::RollbackLeaveFailed
+        | P::AskRollbackReboot
+        | P::RollbackRebootEnter
+        | P::RollbackReboot
+        | P::VerifyRollbackReboot
+        | P::RollbackRebootLeave
+        | P::RollbackRebootError => rolling_back(phase, &mut update, event),
+
+        P::FailureEnter => unless(done, &mut update, P::Failure),
+        P::Failure => unless(done, &mut update, P::FailureLeave),
+        P::FailureLeave => {
+            let next = unless(done, &mut update, P::Cleanup);
+            if update.health.is_inconsistent() { P::Record } else { next }
+        }
+
+        P::StateLoop => P::ReportOutcome,
+        P::Record => {
+            let next = unless(done, &mut update, P::Cleanup);
+            if update.is_empty() { end(&update) } else { next }
+        }
+        P::Cleanup if done => end(&update),
+        P::Cleanup => {
+            update.failed_part.get_or_insert(FailedPart::Cleanup);
+            if update.is_standalone() && update.artifact.is_some() {
+                update.health = Health::RollbackFailed;
+                P::RecordCleanupFailure
+            } else {
+                if update.health == Health::Good {
+                    update.health = Health::Failed;
+                }
+                end(&update)
+            }
+        }
+        P::RecordCleanupFailure => end(&update),
+
+        // A log is of use only for a failure that the server has accepted.
+        P::ReportOutcome if done && update.health.is_failure() => P::UploadLog,
+        P::ReportOutcome | P::UploadLog => P::Forget,
+        P::Forget if update.is_standalone() => P::Finish,
+        P::Forget => return sync::enter(SyncPhase::IdleEnter),
+        P::Finish => P::Finish,
+    };
+    enter(next, update)
+}
+
+/// Up to here nothing on the device has changed: every failure leads straight to the cleanup.
+fn download(phase: Phase, update: &mut Update, event: Event) -> Phase {
+    use Phase as P;
+
+    let done = event == Event::Done;
+    match (phase, event) {
+        (P::ReportDownloading | P::ReportInstalling, Event::Aborted) => {
+            update.fail_untouched(FailedPart::Download);
+            P::Cleanup
+        }
+        (P::ReportDownloading, _) => P::DownloadEnter,
+        (P::ReportInstalling, _) => P::InstallEnter,
+        (P::OpenArtifact, Event::Opened(artifact)) => {
+            let empty = artifact.payload_type.is_none();
+            update.artifact = Some(artifact);
+            if empty { P::DownloadLeave } else { P::StorePayload }
+        }
+        (P::DownloadError, _) => {
+            update.fail_untouched(FailedPart::Download);
+            P::Cleanup
+        }
+        (P::DownloadEnter, _) if done => P::OpenArtifact,
+        (P::StorePayload, _) if done => P::DownloadLeave,
+        (P::DownloadLeave, _) if done && update.is_empty() => {
+            update.committed = true;
+            P::Record
+        }
+        (P::DownloadLeave, _) if done && update.is_standalone() => P::InstallEnter,
+        (P::DownloadLeave, _) if done => P::ReportInstalling,
+        _ => P::DownloadError,
+    }
+}
+
+/// From the installed update to the software that runs it. An operator reboots by hand, so a
+/// standalone update only notes the module's wish.
+fn rebooting(phase: Phase, update: &mut Update, event: Event) -> Phase {
+    use Phase as P;
+
+    let done = event == Event::Done;
+    match (phase, event) {
+        (P::AskReboot, Event::RebootNeed(need)) => {
+            update.reboot = need;
+            match need {
+                _ if update.is_standalone() => P::AskDecision,
+                RebootNeed::No => P::DropToken,
+                RebootNeed::Module | RebootNeed::System => P::ReportRebooting,
+            }
+        }
+        (P::AskReboot, _) | (P::ReportRebooting, Event::Aborted) | (P::RebootError, _) => {
+            failed(update, FailedPart::Install, P::AskRollback)
+        }
+        (P::ReportRebooting, _) => P::RebootEnter,
+        (P::RebootEnter, _) if done => P::Reboot,
+        (P::Reboot, _) if done => P::VerifyReboot,
+        (P::VerifyReboot, _) if done => P::RebootLeave,
+        (P::RebootLeave, _) if done => P::DropToken,
+        _ => P::RebootError,
+    }
+}
+
+/// The way back never stops: a step that fails is remembered, and the next one is tried.
+fn rolling_back(phase: Phase, update: &mut Update, event: Event) -> Phase {
+    use Phase as P;
+
+    let done = event == Event::Done;
+    match phase {
+        P::AskRollback => {
+            let supported = match event {
+                Event::SupportsRollback(answer) => {
+                    update.supports_rollback = Some(answer);
+                    answer
+                }
+                _ => false,
+            };
+            if supported {
+                update.health = Health::RolledBack;
+                P::RollbackEnter
+            } else {
+                P::FailureEnter
+            }
+        }
+        P::RollbackEnter => unless(done, update, P::Rollback),
+        P::Rollback if done => P::RollbackLeave,
+        P::Rollback => unless(done, update, P::RollbackLeaveFailed),
+        P::RollbackLeave if update.is_standalone() => unless(done, update, P::FailureEnter),
+        P::RollbackLeave => unless(done, update, P::AskRollbackReboot),
+        P::RollbackLeaveFailed => P::FailureEnter,
+        P::AskRollbackReboot => match event {
+            Event::RebootNeed(RebootNeed::No) => P::FailureEnter,
+            Event::RebootNeed(need) => {
+                update.reboot = need;
+                P::RollbackRebootEnter
+            }
+            _ => unless(done, update, P::FailureEnter),
+        },
+        P::RollbackRebootEnter => unless(done, update, P::RollbackReboot),
+        // Whether that worked, the verification says.
+        P::RollbackReboot => P::VerifyRollbackReboot,
+        P::VerifyRollbackReboot if done => P::RollbackRebootLeave,
+        // Without the previous software there is nothing to go on with; the limit on journal
+        // writes ends this.
+        P::VerifyRollbackReboot => P::RollbackReboot,
+        P::RollbackRebootLeave if done => P::FailureEnter,
+        P::RollbackRebootLeave => unless(done, update, P::RollbackRebootError),
+        _ => P::FailureEnter,
+    }
+}
+
+fn failed(update: &mut Update, part: FailedPart, next: Phase) -> Phase {
+    update.fail(part);
+    next
+}
+
+/// Goes on to `next`, and remembers a failure.
+fn unless(done: bool, update: &mut Update, next: Phase) -> Phase {
+    if !done {
+        update.health = update.health.worse();
+    }
+    next
+}
+
+fn end(update: &Update) -> Phase {
+    if update.is_standalone() { Phase::Forget } else { Phase::ReportOutcome }
+}

@@ -1,0 +1,73 @@
+//! Whatever fails and whenever the power goes, an update ends, and ends honestly.
+
+use proptest::prelude::*;
+
+use super::{super::RebootNeed, Software, World};
+
+const THINGS: &[&str] = &[
+    "open",
+    "DL",
+    "DL>",
+    "DL<",
+    "DL!",
+    "AI",
+    "AI>",
+    "AI<",
+    "AI!",
+    "NeedsArtifactReboot",
+    "AR",
+    "AR>",
+    "AR<",
+    "AR!",
+    "AVR",
+    "reboot",
+    "report",
+    "report-for-sure",
+    "scripts-version",
+    "AC",
+    "AC>",
+    "AC<",
+    "AC!",
+    "SupportsRollback",
+    "ARB",
+    "ARB>",
+    "ARB<",
+    "ARBR",
+    "ARBR>",
+    "ARBR<",
+    "ARBR!",
+    "AVRBR",
+    "AF",
+    "AF>",
+    "AF<",
+    "CL",
+];
+
+fn things() -> impl Strategy<Value = Vec<(&'static str, u32)>> {
+    prop::collection::vec((prop::sample::select(THINGS), 1..40u32), 0..5)
+}
+
+proptest! {
+    #[test]
+    fn an_update_ends_in_a_state_that_was_reported(
+        fail in things(),
+        cut in things(),
+        rollback: bool,
+        reboot in prop::sample::select(&[RebootNeed::No, RebootNeed::Module, RebootNeed::System][..]),
+        writes in prop_oneof![Just(u32::MAX), 0..30u32],
+    ) {
+        let mut world = World { fail, cut, rollback, reboot, writes, ..World::default() };
+        world.deploy();
+        match world.statuses.chars().last() {
+            Some('S') => prop_assert_eq!(world.software, Software::New),
+            _ => prop_assert!(world.calls.iter().filter(|c| *c == "AC").count() <= 1),
+        }
+        let committed = world.calls.iter().filter(|call| *call == "AC").count();
+        prop_assert!(committed <= 1, "committed twice: {:?}", world.calls);
+        let installed = world.calls.iter().filter(|call| *call == "AI").count();
+        prop_assert!(installed <= 1, "installed twice: {:?}", world.calls);
+        if world.software == Software::Old && writes == u32::MAX {
+            prop_assert!(!world.statuses.contains('S'));
+        }
+    }
+}

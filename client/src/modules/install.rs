@@ -1,0 +1,183 @@
+//! Artifacts on this device: opened, checked, and given to their Update Modules.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use rota_artifact::{Header, Limits, Reader, VerifyKeys};
+
+use super::{
+    InstallError, Installer, Source,
+    exec::Module,
+    stream,
+    tree::{WorkTree, write_scripts},
+};
+use crate::{
+    config::{Paths, Settings, read_device_type},
+    log::Log,
+    machine::{ArtifactInfo, Call, RebootNeed},
+    records::{Software, check_depends},
+    wake::Wake,
+};
+
+/// What installing depends on.
+#[derive(Clone, Debug)]
+pub struct ModuleSettings {
+    /// The folder with one executable for each payload type.
+    pub modules: PathBuf,
+    pub work_tree: PathBuf,
+    /// Where the state scripts of an Artifact go.
+    pub artifact_scripts: PathBuf,
+    pub device_type_file: PathBuf,
+    /// If any, one of them must have signed every Artifact.
+    pub verify_keys: Vec<PathBuf>,
+    /// For each call.
+    pub limit: Duration,
+}
+
+impl ModuleSettings {
+    pub fn new(settings: &Settings, paths: &Paths) -> Self {
+        Self {
+            modules: paths.modules(),
+            work_tree: paths.work_tree(),
+            artifact_scripts: paths.artifact_scripts(),
+            device_type_file: paths.device_type(settings),
+            verify_keys: settings.artifact_verify_keys.clone(),
+            limit: settings.module_timeout,
+        }
+    }
+}
+
+/// Installs through the executables on this device.
+#[derive(Debug)]
+pub struct UpdateModules {
+    settings: ModuleSettings,
+    tree: WorkTree,
+    wake: Wake,
+    log: Log,
+    open: Option<Open>,
+}
+
+/// An Artifact whose payload has not been read yet.
+struct Open {
+    reader: Reader<Source>,
+    device_type: String,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Open({})", self.reader.header().artifact_name)
+    }
+}
+
+impl UpdateModules {
+    pub fn new(settings: ModuleSettings, wake: Wake, log: Log) -> Self {
+        let tree = WorkTree::new(settings.work_tree.clone());
+        Self { settings, tree, wake, log, open: None }
+    }
+
+    fn module(&self, payload_type: &str) -> Result<Module<'_>, InstallError> {
+        let ModuleSettings { modules, limit, .. } = &self.settings;
+        Module::find(payload_type, modules, self.tree.path(), *limit, (&self.wake, &self.log))
+    }
+
+    /// The keys are read for each Artifact, so that an update may change them.
+    fn verify_keys(&self) -> Result<Option<VerifyKeys>, InstallError> {
+        let mut keys = VerifyKeys::new();
+        for path in &self.settings.verify_keys {
+            let failed =
+                |source| InstallError::VerifyKey { path: path.display().to_string(), source };
+            let pem = fs::read(path).map_err(|error| failed(error.into()))?;
+            keys.add_pem(&pem).map_err(|error| failed(error.into()))?;
+        }
+        Ok((!keys.is_empty()).then_some(keys))
+    }
+}
+
+impl Installer for UpdateModules {
+    fn open(&mut self, source: Source, software: &Software) -> Result<ArtifactInfo, InstallError> {
+        self.open = None;
+        let device_type = read_device_type(&self.settings.device_type_file)?;
+        let limits = Limits::default();
+        let reader = match self.verify_keys()? {
+            Some(keys) => Reader::open_verified(source, &limits, &keys)?,
+            None => Reader::open(source, &limits)?,
+        };
+        let header = reader.header();
+        check_depends(&header.all_depends(), &device_type, software)?;
+        let info = ArtifactInfo::from(header);
+        if let Some(payload_type) = &info.payload_type {
+            self.module(payload_type)?;
+        }
+        let scripts = &self.settings.artifact_scripts;
+        write_scripts(scripts, &header.scripts)
+            .map_err(|source| InstallError::Tree { path: scripts.display().to_string(), source })?;
+        self.log.info(format_args!("Artifact {:?} fits this device", info.name));
+        if info.payload_type.is_none() {
+            reader.finish()?;
+        } else {
+            self.open = Some(Open { reader, device_type });
+        }
+        Ok(info)
+    }
+
+    fn store(&mut self, software: &Software) -> Result<(), InstallError> {
+        let Open { mut reader, device_type } = self.open.take().ok_or(InstallError::NothingOpen)?;
+        let tree_error =
+            |source| InstallError::Tree { path: self.tree.path().display().to_string(), source };
+        let payload_type = reader.header().payload.payload_type.name().map(str::to_owned);
+        let module = self.module(&payload_type.ok_or(InstallError::NothingOpen)?)?;
+        self.tree.create(reader.header(), &device_type, software).map_err(tree_error)?;
+        stream::download(&mut reader, &module, &self.tree)?;
+        reader.finish()?;
+        self.tree.sync().map_err(tree_error)
+    }
+
+    fn call(&mut self, payload_type: &str, call: Call) -> Result<(), InstallError> {
+        self.module(payload_type)?.call(call.as_str())
+    }
+
+    fn needs_reboot(&mut self, payload_type: &str) -> Result<RebootNeed, InstallError> {
+        self.module(payload_type)?.needs_reboot()
+    }
+
+    fn supports_rollback(&mut self, payload_type: &str) -> Result<bool, InstallError> {
+        self.module(payload_type)?.supports_rollback()
+    }
+
+    fn clean_up(&mut self, payload_type: Option<&str>) -> Result<(), InstallError> {
+        self.open = None;
+        if !self.tree.exists() {
+            return Ok(());
+        }
+        let called = match payload_type {
+            Some(payload_type) => self.call(payload_type, Call::Cleanup),
+            None => Ok(()),
+        };
+        if let Err(InstallError::Stopped(stopped)) = called {
+            return Err(stopped.into());
+        }
+        let removed = self.tree.remove().map_err(|source| InstallError::Tree {
+            path: self.tree.path().display().to_string(),
+            source,
+        });
+        called.and(removed)
+    }
+
+    fn discard(&mut self) {
+        self.open = None;
+        if let Err(error) = self.tree.remove() {
+            self.log.warning(format_args!("cannot remove {}: {error}", self.tree.path().display()));
+        }
+    }
+}
+
+impl From<&Header> for ArtifactInfo {
+    fn from(header: &Header) -> Self {
+        Self {
+            name: header.artifact_name.clone(),
+            group: header.artifact_group.clone(),
+            provides: header.payload.provides.clone(),
+            clears_provides: header.payload.clears_provides.clone(),
+            payload_type: header.payload.payload_type.name().map(str::to_owned),
+        }
+    }
+}

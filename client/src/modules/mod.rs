@@ -1,0 +1,86 @@
+//! Update Modules, protocol version 3: executables that know how to install one type of payload.
+//!
+//! A module gets a work tree with everything that the Artifact and the device say, and is called
+//! once for each step. During the download the payload is streamed to it through FIFOs, or stored
+//! in the tree if the module does not want the stream.
+
+mod exec;
+mod install;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::io;
+
+pub use install::{ModuleSettings, UpdateModules};
+
+use crate::{
+    machine::{ArtifactInfo, Call, RebootNeed},
+    process::ProcessError,
+    records::{Software, Unmet},
+    wake::Stopped,
+};
+
+/// What an Artifact is read from.
+pub type Source = Box<dyn io::Read + Send>;
+
+/// Takes Artifacts apart and has their payloads installed.
+pub trait Installer {
+    /// Reads an Artifact up to its payload and makes sure that it is meant for this device. The
+    /// rest of it stays open for [`store`](Self::store).
+    fn open(&mut self, source: Source, software: &Software) -> Result<ArtifactInfo, InstallError>;
+    /// Hands the payload of the open Artifact to its module.
+    fn store(&mut self, software: &Software) -> Result<(), InstallError>;
+    /// One step of an update.
+    fn call(&mut self, payload_type: &str, call: Call) -> Result<(), InstallError>;
+    /// Whether and how the device must restart now.
+    fn needs_reboot(&mut self, payload_type: &str) -> Result<RebootNeed, InstallError>;
+    /// Whether the module can undo what it did.
+    fn supports_rollback(&mut self, payload_type: &str) -> Result<bool, InstallError>;
+    /// The module's last call, if it ever had a work tree; the tree goes in any case.
+    fn clean_up(&mut self, payload_type: Option<&str>) -> Result<(), InstallError>;
+    /// Removes what is left of an update, without calling anybody.
+    fn discard(&mut self);
+}
+
+/// An Artifact is not installed, or a step of an update failed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    #[error("the Artifact is refused")]
+    Artifact(#[from] rota_artifact::Error),
+    #[error("cannot use the verification key {path}")]
+    VerifyKey { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(transparent)]
+    DeviceType(#[from] crate::config::DeviceTypeError),
+    #[error(transparent)]
+    Unmet(#[from] Unmet),
+    #[error("no Artifact is open")]
+    NothingOpen,
+    #[error("Update Module not found for given artifact type: cannot launch {path}")]
+    NoModule { path: String },
+    #[error("{payload_type:?} is no name of an Update Module")]
+    IllegalPayloadType { payload_type: String },
+    #[error("cannot prepare {path} for the Update Module")]
+    Tree { path: String, source: io::Error },
+    #[error("Update Module call {call} failed")]
+    Call { call: &'static str, source: ProcessError },
+    #[error("the Update Module answered {call} with {answer:?}, expected {expected}")]
+    Answer { call: &'static str, answer: String, expected: &'static str },
+    #[error("the Update Module began to read the payload but did not read all of it")]
+    NotDrained,
+    #[error("cannot hand the payload to the Update Module")]
+    Stream(#[source] io::Error),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl InstallError {
+    /// A request to stop is not a failure of the update, wherever it surfaced.
+    fn of_call(call: &'static str, source: ProcessError) -> Self {
+        match source {
+            ProcessError::Stopped(stopped) => Self::Stopped(stopped),
+            source => Self::Call { call, source },
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The work tree of a payload, and the folder of its state scripts.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rota_artifact::{Header, Script};
+use rustix::fs::{CWD, Mode, mkfifoat};
+
+use crate::records::Software;
+
+const STREAM_NEXT: &str = "stream-next";
+const STREAMS: &str = "streams";
+
+/// A module's folder; its layout is part of the protocol.
+#[derive(Clone, Debug)]
+pub(super) struct WorkTree(PathBuf);
+
+impl WorkTree {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.0.exists()
+    }
+
+    /// Makes the tree anew, with what the Artifact and the device say, and waits until it is on the
+    /// disk.
+    pub(super) fn create(
+        &self,
+        header: &Header,
+        device_type: &str,
+        software: &Software,
+    ) -> io::Result<()> {
+        self.remove()?;
+        for folder in ["header", "tmp", "files"] {
+            fs::create_dir_all(self.0.join(folder))?;
+        }
+        let line = |text: &str| format!("{text}\n").into_bytes();
+        let current_group = software.artifact_group.as_deref().map(line).unwrap_or_default();
+        self.write("version", b"3\n")?;
+        self.write("current_artifact_name", &line(&software.artifact_name))?;
+        self.write("current_artifact_group", &current_group)?;
+        self.write("current_device_type", &line(device_type))?;
+
+        let payload = &header.payload;
+        let payload_type = payload.payload_type.name().unwrap_or_default();
+        let group = header.artifact_group.as_deref().unwrap_or_default();
+        self.write("header/artifact_name", header.artifact_name.as_bytes())?;
+        self.write("header/artifact_group", group.as_bytes())?;
+        self.write("header/payload_type", payload_type.as_bytes())?;
+        self.write("header/header-info", &header.header_info_json)?;
+        self.write("header/type-info", &payload.type_info_json)?;
+        if payload.meta_data.is_some() {
+            self.write("header/meta-data", &payload.meta_data_json)?;
+        }
+        self.sync()
+    }
+
+    /// Makes the FIFO and the folder through which the payload is streamed.
+    pub(super) fn open_streams(&self) -> io::Result<()> {
+        fs::create_dir_all(self.0.join(STREAMS))?;
+        make_fifo(&self.stream_next())
+    }
+
+    pub(super) fn close_streams(&self) -> io::Result<()> {
+        remove_file(&self.stream_next())?;
+        remove_folder(&self.0.join(STREAMS))
+    }
+
+    pub(super) fn stream_next(&self) -> PathBuf {
+        self.0.join(STREAM_NEXT)
+    }
+
+    /// Makes the FIFO of one payload file: its name for the module, and its path.
+    pub(super) fn add_stream(&self, name: &str) -> io::Result<(String, PathBuf)> {
+        let relative = format!("{STREAMS}/{name}");
+        let path = self.0.join(&relative);
+        make_fifo(&path)?;
+        Ok((relative, path))
+    }
+
+    /// Creates a payload file for a module that does not read the stream.
+    pub(super) fn create_file(&self, name: &str) -> io::Result<File> {
+        File::options().create_new(true).write(true).mode(0o600).open(self.file(name))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join("files").join(name)
+    }
+
+    /// Waits until all names are on the disk; files are synced as they are written.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        for folder in ["header", "tmp", "files", ""] {
+            File::open(self.0.join(folder))?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&self) -> io::Result<()> {
+        remove_folder(&self.0)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut file = File::create(self.0.join(name))?;
+        file.write_all(content)?;
+        file.sync_data()
+    }
+}
+
+/// Replaces the artifact scripts of the last update by those of this one.
+pub(super) fn write_scripts(folder: &Path, scripts: &[Script]) -> io::Result<()> {
+    remove_folder(folder)?;
+    fs::create_dir_all(folder)?;
+    let write = |name: &str, content: &[u8], mode| {
+        let mut options = File::options();
+        let mut file = options.create_new(true).write(true).mode(mode).open(folder.join(name))?;
+        file.write_all(content)?;
+        file.sync_all()
+    };
+    for script in scripts {
+        write(&script.name, &script.content, 0o700)?;
+    }
+    write("version", b"3", 0o600)?;
+    File::open(folder)?.sync_all()
+}
+
+fn make_fifo(path: &Path) -> io::Result<()> {
+    Ok(mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR)?)
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    absent_is_fine(fs::remove_file(path))
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    absent_is_fine(fs::remove_dir_all(path))
+}
+
+fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,141 @@
+//! How long to wait before trying again, and when to give up.
+
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+const FIRST: Duration = Duration::from_secs(60);
+
+/// Mender's clients use each pause three times before they double it.
+const REPEATS: u32 = 3;
+
+/// Growing pauses with an end.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    pause: Duration,
+    cap: Duration,
+    repeats: u32,
+    /// How often the current pause was used.
+    used: u32,
+    limit: Limit,
+}
+
+#[derive(Clone, Debug)]
+enum Limit {
+    Tries(u32),
+    /// Until the longest pause was used as often as every other.
+    CapUsed,
+    Total(Duration),
+}
+
+impl Backoff {
+    /// For polls: 60 s, each pause three times, doubled up to `cap`, where it ends; or `count`
+    /// pauses if that is not 0.
+    pub fn polls(cap: Duration, count: u32) -> Self {
+        let limit = if count > 0 { Limit::Tries(count) } else { Limit::CapUsed };
+        let pause = FIRST.min(cap);
+        Self { pause, cap, repeats: REPEATS, used: 0, limit }
+    }
+
+    /// For what must get through: never gives up sooner than [`polls`](Self::polls) with a cap of
+    /// at least 60 s would, but tries more often in the beginning.
+    pub fn reports(cap: Duration, count: u32) -> Self {
+        let total = Self::polls(cap.max(FIRST), count).sum();
+        Self::within(Duration::from_secs(5), cap.max(FIRST), total)
+    }
+
+    /// For a download that broke off: `count` minutes in all.
+    pub fn downloads(count: u32) -> Self {
+        Self::within(Duration::from_secs(1), FIRST, FIRST * count)
+    }
+
+    /// Pauses that double from `first` to `cap` and add up to `total`.
+    pub fn within(first: Duration, cap: Duration, total: Duration) -> Self {
+        Self { pause: first, cap, repeats: 1, used: 0, limit: Limit::Total(total) }
+    }
+}
+
+impl Iterator for Backoff {
+    type Item = Duration;
+
+    /// The next pause, or `None` to give up.
+    fn next(&mut self) -> Option<Duration> {
+        if self.used == self.repeats && self.pause < self.cap {
+            self.pause = (self.pause * 2).min(self.cap);
+            self.used = 0;
+        }
+        let pause = match &mut self.limit {
+            Limit::Tries(0) => return None,
+            Limit::Tries(left) => {
+                *left -= 1;
+                self.pause
+            }
+            Limit::CapUsed if self.used == self.repeats => return None,
+            Limit::CapUsed => self.pause,
+            Limit::Total(left) if left.is_zero() => return None,
+            Limit::Total(left) => {
+                let pause = self.pause.min(*left);
+                *left -= pause;
+                pause
+            }
+        };
+        self.used = (self.used + 1).min(self.repeats);
+        Some(pause)
+    }
+}
+
+/// Spreads a fleet out: up to a tenth more or less.
+pub fn jitter(pause: Duration) -> Duration {
+    let mut bytes = [0; 2];
+    // Without randomness there is no spread, which is no reason to stop.
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        return pause;
+    }
+    let fraction = f64::from(u16::from_be_bytes(bytes)) / f64::from(u16::MAX);
+    pause.mul_f64(0.9 + fraction / 5.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(backoff: Backoff) -> Vec<u64> {
+        backoff.map(|pause| pause.as_secs()).collect()
+    }
+
+    const DEFAULT_CAP: Duration = Duration::from_secs(300);
+
+    #[test]
+    fn polls_pause_as_those_of_menders_client() {
+        assert_eq!(
+            seconds(Backoff::polls(DEFAULT_CAP, 0)),
+            [60, 60, 60, 120, 120, 120, 240, 240, 240, 300, 300, 300]
+        );
+        assert_eq!(seconds(Backoff::polls(DEFAULT_CAP, 5)), [60, 60, 60, 120, 120]);
+        assert_eq!(seconds(Backoff::polls(DEFAULT_CAP, 14))[11..], [300, 300, 300]);
+        assert_eq!(seconds(Backoff::polls(Duration::from_secs(5), 0)), [5, 5, 5]);
+    }
+
+    #[test]
+    fn reports_last_as_long_and_start_sooner() {
+        let total: Duration = Backoff::reports(DEFAULT_CAP, 0).sum();
+        assert_eq!(total, Duration::from_secs(3 * (60 + 120 + 240 + 300)));
+        let short = seconds(Backoff::reports(Duration::from_secs(5), 0));
+        assert_eq!((short[0], short.iter().sum()), (5, 180));
+    }
+
+    #[test]
+    fn downloads_last_a_minute_for_each_retry() {
+        let pauses = seconds(Backoff::downloads(3));
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 57]);
+    }
+
+    #[test]
+    fn jitter_stays_within_a_tenth() {
+        let pause = Duration::from_secs(100);
+        let spread: Vec<_> = (0..50).map(|_| jitter(pause)).collect();
+        let allowed = Duration::from_millis(89_999)..Duration::from_millis(110_001);
+        assert!(spread.iter().all(|pause| allowed.contains(pause)), "{spread:?}");
+        assert!(spread.iter().any(|other| *other != spread[0]));
+    }
+}

@@ -1,0 +1,175 @@
+//! The shell around the machine: journals its state, carries out its actions, reports the outcome.
+//!
+//! The runner decides nothing about updates. Everything that it touches stands behind a trait, so
+//! that tests can stop it between any two steps, as a power cut would.
+
+mod perform;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+use rota_rest::device::Attribute;
+
+use crate::{
+    clock::Clock,
+    config::Settings,
+    inventory::InventoryError,
+    journal::{JournalError, Store},
+    log::{DeploymentLogs, Log, chain},
+    machine::{
+        Action, Event, Journal, Origin, State, Transition, Update, commit_standalone,
+        install_standalone, recover, roll_back_standalone, start, step,
+    },
+    modules::{Installer, Source},
+    power::Power,
+    records::Records,
+    scripts::Scripts,
+    server::Server,
+};
+
+use perform::Outcome;
+use schedule::Schedule;
+
+/// Everything outside the machine.
+pub struct World<'a> {
+    pub store: &'a mut dyn Store,
+    pub server: &'a mut dyn Server,
+    pub installer: &'a mut dyn Installer,
+    pub scripts: &'a mut dyn Scripts,
+    pub inventory: &'a mut dyn Inventory,
+    pub power: &'a mut dyn Power,
+    pub clock: &'a dyn Clock,
+    pub logs: &'a DeploymentLogs,
+    pub log: &'a Log,
+}
+
+/// Knows what the device is like.
+pub trait Inventory {
+    fn collect(&mut self) -> Result<Vec<Attribute>, InventoryError>;
+}
+
+/// Why the runner returned.
+#[derive(Debug)]
+pub enum Ended {
+    /// The process is to end; the journal says how to go on.
+    Stopped,
+    /// A standalone update is over or waits for the operator.
+    Finished(Box<Update>),
+}
+
+/// Runs the machine in a world.
+pub struct Runner<'a> {
+    world: World<'a>,
+    schedule: Schedule,
+    retry: Retries,
+    /// What a standalone update installs.
+    artifact: Option<Source>,
+    has_deployment_log: bool,
+}
+
+/// How long reports are retried.
+#[derive(Clone, Copy, Debug)]
+struct Retries {
+    interval: std::time::Duration,
+    count: u32,
+}
+
+impl<'a> Runner<'a> {
+    pub fn new(settings: &Settings, world: World<'a>) -> Self {
+        let retry =
+            Retries { interval: settings.retry_poll_interval, count: settings.retry_poll_count };
+        Self {
+            world,
+            schedule: Schedule::new(settings),
+            retry,
+            artifact: None,
+            has_deployment_log: false,
+        }
+    }
+
+    /// Takes up what was interrupted, then asks for updates until the process is to end.
+    pub fn run_daemon(&mut self) -> Result<Ended, JournalError> {
+        let first = match self.world.store.read()?.update {
+            Some(update) if update.deployment().is_some() => {
+                self.world.log.warning(format_args!(
+                    "an update was interrupted in stage {:?} and is taken up again",
+                    update.stage
+                ));
+                recover(update)
+            }
+            _ => start(),
+        };
+        Ok(self.run(first))
+    }
+
+    /// Installs an Artifact as an operator asked; the caller has made sure that no update is under
+    /// way.
+    pub fn install(&mut self, artifact: Source) -> Ended {
+        self.artifact = Some(artifact);
+        self.run(install_standalone())
+    }
+
+    /// Keeps what an operator installed; `None` if it was interrupted before it was installed.
+    pub fn commit(&mut self, update: Update) -> Option<Ended> {
+        commit_standalone(update).map(|first| self.run(first))
+    }
+
+    /// Takes back what an operator installed.
+    pub fn roll_back(&mut self, update: Update) -> Ended {
+        self.run(roll_back_standalone(update))
+    }
+
+    fn run(&mut self, first: Transition) -> Ended {
+        let mut transition = first;
+        loop {
+            let Transition { state, journal, action } = transition;
+            self.follow_log(&state);
+            let is_saved = journal == Journal::No || self.save(&state);
+            // The journal is the only thing that a stop must wait for.
+            if self.world.clock.check().is_err() {
+                return Ended::Stopped;
+            }
+            let event = if !is_saved && journal == Journal::Required {
+                Event::Failed
+            } else if action == Action::Finish {
+                return finished(state);
+            } else {
+                match self.perform(&state, action) {
+                    Outcome::Event(event) => event,
+                    Outcome::Stop => return Ended::Stopped,
+                }
+            };
+            transition = step(state, event);
+        }
+    }
+
+    fn save(&mut self, state: &State) -> bool {
+        let State::Update { update, .. } = state else { return true };
+        let outcome = self.world.store.change(&mut |records: &mut Records| {
+            records.update = Some((**update).clone());
+        });
+        if let Err(error) = &outcome {
+            self.world.log.error(chain(error));
+        }
+        outcome.is_ok()
+    }
+
+    /// During a deployment everything that is logged goes to its log as well.
+    fn follow_log(&mut self, state: &State) {
+        let State::Update { update, .. } = state else { return };
+        let Origin::Deployment(deployment) = &update.origin else { return };
+        if !self.has_deployment_log {
+            self.has_deployment_log = true;
+            if let Err(error) = self.world.logs.open(self.world.log, &deployment.id) {
+                self.world.log.warning(chain(&error));
+            }
+        }
+    }
+}
+
+fn finished(state: State) -> Ended {
+    match state {
+        State::Update { update, .. } => Ended::Finished(update),
+        State::Sync(_) => Ended::Stopped,
+    }
+}

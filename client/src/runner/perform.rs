@@ -1,0 +1,325 @@
+//! The actions, one by one.
+
+use std::{fmt::Display, time::Duration};
+
+use super::Runner;
+use crate::{
+    log::chain,
+    machine::{
+        Action, Deployment, Event, Health, Retry, ScriptPoint, SoftwareChange, Stage, State,
+        Status, Task, Update,
+    },
+    modules::InstallError,
+    records::Records,
+    retry::{Backoff, jitter},
+    server::ServerError,
+};
+
+/// How long the system may take to go down; as long as Mender's client waits.
+const SHUTDOWN: Duration = Duration::from_secs(600);
+
+/// What an action came to.
+pub(super) enum Outcome {
+    Event(Event),
+    /// It did not end, because the process is to end.
+    Stop,
+}
+
+impl Runner<'_> {
+    /// Carries out an action.
+    pub(super) fn perform(&mut self, state: &State, action: Action) -> Outcome {
+        match (action, state) {
+            (Action::Wait, _) => self.wait(),
+            (Action::Poll, _) => self.poll(),
+            (Action::SendInventory, _) => self.send_inventory(),
+            (Action::RunScripts(script_state, point), _) => {
+                let outcome = self.world.scripts.run(script_state, point);
+                let place = format!("{}_{}", script_state.as_str(), point.as_str());
+                // Error scripts are only a chance to react.
+                let outcome = match (outcome, point) {
+                    (Err(error), ScriptPoint::Error) => {
+                        self.world.log.error(chain(&error));
+                        Ok(())
+                    }
+                    (outcome, _) => outcome,
+                };
+                self.done(place, outcome)
+            }
+            (Action::CheckScripts, _) => {
+                let outcome = self.world.scripts.check_version();
+                self.done("the check of the state scripts", outcome)
+            }
+            (Action::DropToken, _) => {
+                self.world.server.drop_token();
+                Outcome::Event(Event::Done)
+            }
+            (Action::RebootSystem, _) => self.reboot(),
+            (action, State::Update { update, .. }) => self.perform_on(update, action),
+            (_, State::Sync(_)) => Outcome::Event(Event::Failed),
+        }
+    }
+
+    fn perform_on(&mut self, update: &Update, action: Action) -> Outcome {
+        match action {
+            Action::Report(status, retry) => self.report(update, status, retry),
+            Action::OpenArtifact => self.open_artifact(update),
+            Action::StorePayload => {
+                let software = match self.world.store.read() {
+                    Ok(records) => records.software(),
+                    Err(error) => return self.failed("the journal", &error),
+                };
+                let outcome = self.world.installer.store(&software);
+                self.done("the download", outcome)
+            }
+            Action::CallModule(call) => {
+                let payload_type = update.payload_type().unwrap_or_default();
+                let outcome = self.world.installer.call(payload_type, call);
+                self.done(call.as_str(), outcome)
+            }
+            Action::AskReboot => {
+                let payload_type = update.payload_type().unwrap_or_default();
+                let answer = self.world.installer.needs_reboot(payload_type);
+                self.answered("NeedsArtifactReboot", answer.map(Event::RebootNeed))
+            }
+            Action::AskRollback => {
+                let payload_type = update.payload_type().unwrap_or_default();
+                let answer = self.world.installer.supports_rollback(payload_type);
+                self.answered("SupportsRollback", answer.map(Event::SupportsRollback))
+            }
+            Action::Record(change) => self.record(update, change),
+            Action::Cleanup => {
+                let outcome = self.world.installer.clean_up(update.payload_type());
+                self.done("the cleanup", outcome)
+            }
+            Action::UploadLog => self.upload_log(update),
+            Action::Forget => self.forget(update),
+            // All others need no update.
+            _ => Outcome::Event(Event::Failed),
+        }
+    }
+
+    fn wait(&mut self) -> Outcome {
+        loop {
+            let now = self.world.clock.now();
+            let task = match self.schedule.due(now) {
+                Ok(task) => Some(task),
+                Err(pause) => match self.world.clock.next_task(pause) {
+                    Ok(task) => task,
+                    Err(_stopped) => return Outcome::Stop,
+                },
+            };
+            if let Some(task) = task {
+                self.schedule.begun(task, self.world.clock.now());
+                return Outcome::Event(Event::Due(task));
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Outcome {
+        let records = match self.world.store.read() {
+            Ok(records) => records,
+            Err(error) => return self.failed("the journal", &error),
+        };
+        if let Some(update) = &records.update
+            && !self.is_free(update)
+        {
+            return Outcome::Event(Event::Polled(None));
+        }
+        match self.world.server.poll(&records.software()) {
+            Ok(offer) => {
+                self.schedule.succeeded(Task::Poll, self.world.clock.now());
+                match &offer {
+                    Some(Deployment { id, .. }) => {
+                        self.world.log.info(format_args!("deployment {id} is for this device"));
+                    }
+                    None => self.world.log.debug("no update"),
+                }
+                Outcome::Event(Event::Polled(offer))
+            }
+            Err(error) => self.sync_failed(Task::Poll, &error),
+        }
+    }
+
+    /// Whether a new update may start although the journal holds one: it may be one whose end could
+    /// not be written, which is made up for now.
+    fn is_free(&mut self, update: &Update) -> bool {
+        if update.deployment().is_none() {
+            self.world.log.warning(
+                "no new update is asked for: one installed by hand waits for commit or rollback",
+            );
+            return false;
+        }
+        self.clear_journal()
+    }
+
+    fn send_inventory(&mut self) -> Outcome {
+        let inventory = match self.world.inventory.collect() {
+            Ok(inventory) => inventory,
+            Err(error) => return self.failed("the inventory", &error),
+        };
+        match self.world.server.send_inventory(inventory) {
+            Ok(()) => {
+                self.schedule.succeeded(Task::Inventory, self.world.clock.now());
+                Outcome::Event(Event::Done)
+            }
+            Err(error) => self.sync_failed(Task::Inventory, &error),
+        }
+    }
+
+    fn sync_failed(&mut self, task: Task, error: &ServerError) -> Outcome {
+        self.schedule.failed(task, self.world.clock.now(), error.retry_after());
+        let what = match task {
+            Task::Poll => "asking for an update",
+            Task::Inventory => "sending the inventory",
+        };
+        self.failed(what, error)
+    }
+
+    fn report(&mut self, update: &Update, status: Status, retry: Retry) -> Outcome {
+        let Some(Deployment { id, .. }) = update.deployment() else {
+            return Outcome::Event(Event::Done);
+        };
+        self.world.log.info(format_args!("status: {}", format!("{status:?}").to_lowercase()));
+        self.with_retries("the status report", retry, |runner| {
+            runner.world.server.report(id, status)
+        })
+    }
+
+    fn upload_log(&mut self, update: &Update) -> Outcome {
+        let Some(Deployment { id, .. }) = update.deployment() else {
+            return Outcome::Event(Event::Done);
+        };
+        let messages = match self.world.logs.messages(id) {
+            Ok(messages) if messages.is_empty() => return Outcome::Event(Event::Done),
+            Ok(messages) => messages,
+            Err(error) => return self.failed("the deployment log", &error),
+        };
+        self.with_retries("the deployment log", Retry::UntilGivenUp, |runner| {
+            runner.world.server.upload_log(id, messages.clone())
+        })
+    }
+
+    /// Talks to the server, if need be again and again. Wishes to retry later are granted within
+    /// the same budget.
+    fn with_retries(
+        &mut self,
+        what: &str,
+        retry: Retry,
+        mut request: impl FnMut(&mut Self) -> Result<(), ServerError>,
+    ) -> Outcome {
+        let mut pauses = Backoff::reports(self.retry.interval, self.retry.count);
+        loop {
+            let error = match request(self) {
+                Ok(()) => return Outcome::Event(Event::Done),
+                Err(error) => error,
+            };
+            if matches!(error, ServerError::Aborted) {
+                self.world.log.warning(chain(&error));
+                return Outcome::Event(Event::Aborted);
+            }
+            let may_retry = retry == Retry::UntilGivenUp && error.is_worth_a_retry();
+            let Some(pause) = pauses.next().filter(|_| may_retry) else {
+                return self.failed(what, &error);
+            };
+            let pause = jitter(pause).max(error.retry_after().unwrap_or_default());
+            self.world.log.warning(format_args!(
+                "{what} failed: {}; next try in {:.0} s",
+                chain(&error),
+                pause.as_secs_f64()
+            ));
+            if self.world.clock.sleep(pause).is_err() {
+                return Outcome::Stop;
+            }
+        }
+    }
+
+    fn open_artifact(&mut self, update: &Update) -> Outcome {
+        let source = match update.deployment() {
+            Some(deployment) => match self.world.server.download(&deployment.uri) {
+                Ok(source) => source,
+                Err(error) => return self.failed("the download", &error),
+            },
+            None => match self.artifact.take() {
+                Some(source) => source,
+                None => return self.failed("the download", &InstallError::NothingOpen),
+            },
+        };
+        let software = match self.world.store.read() {
+            Ok(records) => records.software(),
+            Err(error) => return self.failed("the journal", &error),
+        };
+        let opened = self.world.installer.open(source, &software);
+        self.answered("the download", opened.map(Event::Opened))
+    }
+
+    fn reboot(&mut self) -> Outcome {
+        self.world.log.info("rebooting");
+        if let Err(error) = self.world.power.reboot() {
+            return self.failed("the reboot", &error);
+        }
+        if self.world.clock.sleep(SHUTDOWN).is_err() {
+            return Outcome::Stop;
+        }
+        self.world.log.error("the system was to reboot, but did not go down");
+        Outcome::Event(Event::Failed)
+    }
+
+    /// The new software and the next stage, in one entry of the journal.
+    fn record(&mut self, update: &Update, change: SoftwareChange) -> Outcome {
+        let outcome = self.world.store.change(&mut |records: &mut Records| {
+            if let Some(artifact) = &update.artifact {
+                records.software.get_or_insert_default().change(artifact, change);
+            }
+            records.update = Some(Update { stage: Stage::Cleanup, ..update.clone() });
+        });
+        self.done("recording the installed software", outcome)
+    }
+
+    fn forget(&mut self, update: &Update) -> Outcome {
+        self.world.log.info(match update.health {
+            Health::Good => "the update is complete",
+            Health::RolledBack => "the update failed; the previous software is in place",
+            Health::Failed | Health::RollbackFailed => {
+                "the update failed and could not be undone completely"
+            }
+        });
+        self.world.installer.discard();
+        let cleared = self.clear_journal();
+        self.world.logs.close(self.world.log);
+        self.has_deployment_log = false;
+        self.schedule.update_ended(self.world.clock.now());
+        Outcome::Event(if cleared { Event::Done } else { Event::Failed })
+    }
+
+    fn clear_journal(&mut self) -> bool {
+        let outcome = self.world.store.change(&mut |records: &mut Records| records.update = None);
+        if let Err(error) = &outcome {
+            self.world.log.error(chain(error));
+        }
+        outcome.is_ok()
+    }
+
+    fn done<E: std::error::Error>(&self, what: impl Display, outcome: Result<(), E>) -> Outcome {
+        self.answered(what, outcome.map(|()| Event::Done))
+    }
+
+    fn answered<E: std::error::Error>(
+        &self,
+        what: impl Display,
+        outcome: Result<Event, E>,
+    ) -> Outcome {
+        match outcome {
+            Ok(event) => Outcome::Event(event),
+            Err(error) => self.failed(what, &error),
+        }
+    }
+
+    /// A failure, unless it only failed because the process is to end.
+    fn failed(&self, what: impl Display, error: &dyn std::error::Error) -> Outcome {
+        if self.world.clock.check().is_err() {
+            return Outcome::Stop;
+        }
+        self.world.log.error(format_args!("{what} failed: {}", chain(error)));
+        Outcome::Event(Event::Failed)
+    }
+}

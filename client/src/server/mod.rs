@@ -1,0 +1,95 @@
+//! The server, as a device sees it: authentication, polls, reports, inventory and downloads.
+
+mod download;
+mod http;
+mod session;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::time::Duration;
+
+use rota_rest::device::{Attribute, LogMessage};
+
+pub use http::{Http, HttpError};
+pub use session::{Session, SessionSettings};
+pub use tls::TlsError;
+
+use crate::{
+    identity::IdentityError,
+    keys::KeyError,
+    machine::{Deployment, DeploymentId, Status},
+    modules::Source,
+    records::Software,
+    wake::Stopped,
+};
+
+/// What the runner asks of the server.
+pub trait Server {
+    /// Asks for a deployment.
+    fn poll(&mut self, software: &Software) -> Result<Option<Deployment>, ServerError>;
+    /// Reports how far an update has come.
+    fn report(&mut self, id: &DeploymentId, status: Status) -> Result<(), ServerError>;
+    fn upload_log(&mut self, id: &DeploymentId, log: Vec<LogMessage>) -> Result<(), ServerError>;
+    /// Sends the inventory, unless the server has just this.
+    fn send_inventory(&mut self, inventory: Vec<Attribute>) -> Result<(), ServerError>;
+    /// Opens an Artifact; reading it survives lost connections.
+    fn download(&mut self, uri: &str) -> Result<Source, ServerError>;
+    /// Forgets the token, so that the next request must get a new one.
+    fn drop_token(&mut self);
+}
+
+/// A request did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("no server is configured; set ServerURL in mender.conf")]
+    NoServer,
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("the device cannot identify itself")]
+    Identity(#[from] IdentityError),
+    #[error("the device key cannot be used")]
+    Key(#[from] KeyError),
+    #[error("no server accepts this device: {reason}")]
+    Unauthorized { reason: String },
+    #[error("the server is busy (status {status})")]
+    Busy { status: u16, retry_after: Option<Duration> },
+    #[error("the server has aborted the deployment")]
+    Aborted,
+    #[error("the server refuses {what} with status {status}: {message}")]
+    Refused { what: &'static str, status: u16, message: String },
+    #[error("the server's answer to {what} cannot be read: {problem}")]
+    Malformed { what: &'static str, problem: String },
+    #[error(transparent)]
+    DeviceType(#[from] crate::config::DeviceTypeError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl ServerError {
+    /// What the server asked for, if it did.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the same request might succeed later.
+    pub fn is_worth_a_retry(&self) -> bool {
+        !matches!(self, Self::Aborted | Self::Stopped(_) | Self::Refused { status: 413, .. })
+    }
+}
+
+/// The protocol's word for a status.
+fn status_word(status: Status) -> &'static str {
+    use rota_rest::device::status;
+
+    match status {
+        Status::Downloading => status::DOWNLOADING,
+        Status::Installing => status::INSTALLING,
+        Status::Rebooting => status::REBOOTING,
+        Status::Success => status::SUCCESS,
+        Status::Failure => status::FAILURE,
+    }
+}
