@@ -50,18 +50,16 @@ impl Guard {
         account: &Account,
         log: &Path,
     ) -> Result<Self, StackError> {
-        let mut watch = vec![signal.to_owned()];
-        watch.extend_from_slice(command);
-        Self::start_script(WATCH, &watch, account, log, Stdio::piped())
+        Self::start_with(WATCH, &[signal.to_owned()], command, account, log)
     }
 
-    /// Starts a shell script with arguments.
-    pub(crate) fn start_script(
+    /// Starts a shell script that gets `arguments` and `command`, and runs the command.
+    pub(crate) fn start_with(
         script: &str,
         arguments: &[String],
+        command: &[String],
         account: &Account,
         log: &Path,
-        stdin: Stdio,
     ) -> Result<Self, StackError> {
         let open = || OpenOptions::new().create(true).append(true).open(log);
         let output = open().map_err(StackError::file("open", log))?;
@@ -73,8 +71,9 @@ impl Guard {
             .arg(script)
             .arg("sh")
             .args(arguments)
+            .args(command)
             .current_dir("/")
-            .stdin(stdin)
+            .stdin(Stdio::piped())
             .stdout(output)
             .stderr(errors)
             // A Ctrl-C at the terminal is for the owner, which stops its servers in order.
@@ -82,7 +81,7 @@ impl Guard {
         account.apply(&mut shell);
         let program = PathBuf::from("/bin/sh");
         let child = shell.spawn().map_err(|source| StackError::Spawn { program, source })?;
-        let program = arguments.get(1).map(PathBuf::from).unwrap_or_default();
+        let program = command.first().map(PathBuf::from).unwrap_or_default();
         Ok(Self { child, program, log: log.to_owned() })
     }
 

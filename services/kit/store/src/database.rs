@@ -202,23 +202,36 @@ impl Database {
         &self.0.hot
     }
 
-    /// Runs `work` in a transaction of the tenant and commits it; when it lost against another
-    /// transaction (serialisation failure, deadlock), runs it again from the start. What
-    /// `work` does outside the transaction must bear repetition.
-    pub async fn in_tenant<T, E>(
+    /// Runs `work` with a transaction of the tenant and commits it when `work` returns `Ok`.
+    /// When it lost against another transaction (serialisation failure, deadlock), runs `work`
+    /// again with a new one, a few times at the most; what `work` does outside the transaction
+    /// must bear repetition.
+    ///
+    /// ```ignore
+    /// db.in_tenant(tenant, async |mut tx| {
+    ///     sqlx::query!("update …").execute(&mut *tx).await?;
+    ///     devices::save(&mut tx, &device).await
+    /// })
+    /// .await
+    /// ```
+    ///
+    /// `work` owns the transaction, because a closure that borrowed it would make futures that
+    /// are not `Send`.
+    pub async fn in_tenant<T, E, F>(
         &self,
         tenant: TenantId,
-        mut work: impl AsyncFnMut(&mut TenantTx) -> Result<T, E>,
+        mut work: impl FnMut(TenantTx) -> F,
     ) -> Result<T, E>
     where
+        F: Future<Output = Result<T, E>>,
         E: From<sqlx::Error> + std::error::Error + 'static,
     {
         let mut run = 1;
         loop {
-            let mut tx = self.tenant(tenant).await?;
-            let result = match work(&mut tx).await {
-                Ok(value) => tx.commit().await.map(|()| value).map_err(E::from),
-                Err(error) => Err(error),
+            let (tx, home) = self.tenant(tenant).await?.with_home();
+            let result = match (work(tx).await, home.take()) {
+                (Ok(value), Some(tx)) => tx.commit().await.map(|()| value).map_err(E::from),
+                (result, _) => result,
             };
             match result {
                 Err(error) if run < MAX_RUNS && error::caused_by_conflict(&error) => {

@@ -2,7 +2,7 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rota_types::TenantId;
@@ -21,24 +21,40 @@ use tokio::sync::Notify;
 /// tx.commit().await?;
 /// ```
 #[derive(Debug)]
+#[must_use = "dropped, it is rolled back"]
 pub struct TenantTx {
-    inner: Inner,
+    /// Empty only once it is being consumed.
+    inner: Option<Inner>,
     tenant: TenantId,
+    home: Home,
 }
 
 /// A transaction on tables that belong to no tenant; row security hides the others from it.
 #[derive(Debug)]
+#[must_use = "dropped, it is rolled back"]
 pub struct PlatformTx(Inner);
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     tx: Transaction<'static, Postgres>,
     outbox: Arc<Notify>,
     has_events: bool,
 }
 
+/// Where a transaction that is neither committed nor rolled back goes when it is dropped: to
+/// whoever lent it out, or nowhere.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Home(Option<Arc<Mutex<Option<Inner>>>>);
+
+impl Home {
+    /// The transaction, if it has come home.
+    pub(crate) fn take(&self) -> Option<Inner> {
+        self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 impl Inner {
-    async fn commit(self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         self.tx.commit().await?;
         if self.has_events {
             self.outbox.notify_one();
@@ -47,13 +63,24 @@ impl Inner {
     }
 }
 
+/// Why a [`TenantTx`] always has its transaction: both ways to consume it take it whole.
+const PRESENT: &str = "a transaction is there until it is committed or rolled back";
+
 impl TenantTx {
     pub(crate) fn new(
         tx: Transaction<'static, Postgres>,
         tenant: TenantId,
         outbox: Arc<Notify>,
     ) -> Self {
-        Self { inner: Inner { tx, outbox, has_events: false }, tenant }
+        let inner = Some(Inner { tx, outbox, has_events: false });
+        Self { inner, tenant, home: Home::default() }
+    }
+
+    /// Lends the transaction out: dropped, it comes home instead of being rolled back.
+    pub(crate) fn with_home(mut self) -> (Self, Home) {
+        let home = Home(Some(Arc::default()));
+        self.home = home.clone();
+        (self, home)
     }
 
     /// Whose rows the transaction sees.
@@ -62,17 +89,25 @@ impl TenantTx {
     }
 
     /// Commits; events that were appended are published from now on.
-    pub async fn commit(self) -> Result<(), sqlx::Error> {
-        self.inner.commit().await
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.inner.take().expect(PRESENT).commit().await
     }
 
     /// Rolls back. Dropping does the same, only later.
-    pub async fn rollback(self) -> Result<(), sqlx::Error> {
-        self.inner.tx.rollback().await
+    pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        self.inner.take().expect(PRESENT).tx.rollback().await
     }
 
     pub(crate) fn note_event(&mut self) {
-        self.inner.has_events = true;
+        self.inner.as_mut().expect(PRESENT).has_events = true;
+    }
+}
+
+impl Drop for TenantTx {
+    fn drop(&mut self) {
+        if let Some(home) = &self.home.0 {
+            *home.lock().unwrap_or_else(PoisonError::into_inner) = self.inner.take();
+        }
     }
 }
 
@@ -88,7 +123,7 @@ impl PlatformTx {
             .bind(tenant.to_string())
             .execute(&mut *self)
             .await?;
-        Ok(TenantTx { inner: self.0, tenant })
+        Ok(TenantTx { inner: Some(self.0), tenant, home: Home::default() })
     }
 
     /// Commits; events that were appended are published from now on.
@@ -110,13 +145,13 @@ impl Deref for TenantTx {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.inner.tx
+        &self.inner.as_ref().expect(PRESENT).tx
     }
 }
 
 impl DerefMut for TenantTx {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.inner.tx
+        &mut self.inner.as_mut().expect(PRESENT).tx
     }
 }
 

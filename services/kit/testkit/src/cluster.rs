@@ -1,5 +1,7 @@
 //! The Postgres that all tests of this machine's user share.
 
+use std::time::Duration;
+
 use rota_stack::{Durability, Lifetime, Postgres, PostgresOptions};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
@@ -7,6 +9,9 @@ use tokio::sync::OnceCell;
 
 /// Names a Postgres to use instead of a private one. Its login may create databases and roles.
 const OVERRIDE: &str = "ROTA_TEST_DATABASE_URL";
+
+/// How long the private Postgres waits for another test.
+const IDLE: Duration = Duration::from_secs(60);
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 
@@ -20,7 +25,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// The one that `ROTA_TEST_DATABASE_URL` names, or a private one: started by the first test
-    /// process that needs it, shared by all, gone half a minute after the last.
+    /// process that needs it, shared by all, gone a minute after the last.
     pub(crate) async fn get() -> &'static Self {
         CLUSTER.get_or_init(Self::start).await
     }
@@ -33,7 +38,7 @@ impl Cluster {
         let dir = std::env::temp_dir().join(format!("rota-test-{uid}"));
         let postgres = Postgres::start(PostgresOptions {
             durability: Durability::Fast,
-            lifetime: Lifetime::Shared,
+            lifetime: Lifetime::Shared { idle: IDLE },
             max_connections: 500,
             ..PostgresOptions::new(dir)
         })

@@ -5,7 +5,6 @@ mod orphan;
 
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
@@ -33,16 +32,16 @@ const STOP: Duration = Duration::from_secs(20);
 /// Runs Postgres until nobody has held the users' lock for a while, then removes it. Whoever
 /// wants to use it takes the starter's lock first, so that nobody comes while it goes.
 const SHARED: &str = r#"
-dir=$1; shift
+dir=$1 idle=$2; shift 2
 exec 8<>"$dir/start.lock" 9<>"$dir/users.lock"
 "$@" </dev/null 8>&- 9>&- &
 server=$!
 quiet=0
 while kill -0 "$server" 2>/dev/null; do
-    sleep 3
+    sleep 2
     if flock -n 8; then
-        if flock -n 9; then quiet=$((quiet + 3)); else quiet=0; fi
-        if [ "$quiet" -ge 30 ]; then
+        if flock -n 9; then quiet=$((quiet + 2)); else quiet=0; fi
+        if [ "$quiet" -gt "$idle" ]; then
             kill -INT "$server"
             wait "$server"
             rm -rf "$dir/data" "$dir/run" "$dir/postgres.log"
@@ -96,9 +95,12 @@ pub enum Durability {
 pub enum Lifetime {
     /// With the process that started it, which has it alone.
     Owned,
-    /// Half a minute after its last user, with its data: for the processes of a test run. A
-    /// start finds the one that runs.
-    Shared,
+    /// Some time after its last user, with its data: for the processes of a test run. A start
+    /// finds the one that runs.
+    Shared {
+        /// How long it waits for another user, in whole seconds.
+        idle: Duration,
+    },
 }
 
 /// A running Postgres.
@@ -128,7 +130,7 @@ impl Postgres {
         let place = Place::prepare(&options.dir)?;
         match options.lifetime {
             Lifetime::Owned => Self::start_owned(&options, &place).await,
-            Lifetime::Shared => Self::start_shared(&options, &place).await,
+            Lifetime::Shared { idle } => Self::start_shared(&options, &place, idle).await,
         }
     }
 
@@ -142,16 +144,19 @@ impl Postgres {
         Ok(Self::new(options, place, Some(guard), lock))
     }
 
-    async fn start_shared(options: &PostgresOptions, place: &Place) -> Result<Self, StackError> {
+    async fn start_shared(
+        options: &PostgresOptions,
+        place: &Place,
+        idle: Duration,
+    ) -> Result<Self, StackError> {
         let starting = place.take("start.lock", Mode::Exclusive).await?;
         // Taken while we hold the other, so that the server does not leave now.
         let users = place.take("users.lock", Mode::Shared).await?;
         if orphan::running(&place.data).is_none() {
             let command = prepare(options, place).await?;
-            let mut arguments = vec![place.dir.display().to_string()];
-            arguments.extend(command);
+            let arguments = [place.dir.display().to_string(), idle.as_secs().to_string()];
             let (account, log) = (&place.account, &place.log);
-            let mut guard = Guard::start_script(SHARED, &arguments, account, log, Stdio::null())?;
+            let mut guard = Guard::start_with(SHARED, &arguments, &command, account, log)?;
             guard.wait_ready(START, || orphan::ready(&place.data)).await?;
         }
         drop(starting);

@@ -52,24 +52,25 @@ pub(crate) async fn poison_is_buried_and_others_go_on(bus: &impl Bus) {
 pub(crate) async fn closing_waits_for_the_handler_that_runs<B: Bus + Clone>(bus: B) {
     let recorder = Recorder::held();
     bus.subscribe(recorder.subscription("slow", ACCEPTED)).await.unwrap();
-    let event = event(ACCEPTED);
+    let slow = event(ACCEPTED);
     let publishing = tokio::spawn({
-        let (bus, event) = (bus.clone(), event.clone());
-        async move { publish(&bus, &event).await }
+        let (bus, slow) = (bus.clone(), slow.clone());
+        async move { publish(&bus, &slow).await }
     });
     recorder.wait_started(1).await;
     let closing = tokio::spawn({
         let bus = bus.clone();
         async move { bus.close().await }
     });
-    // Closed to everyone else while the handler still runs.
-    while !matches!(bus.publish(&event).await, Err(PublishError::Closed)) {
+    // Closed to everyone else while the handler still runs; nobody wants this event.
+    let other = event(REMOVED);
+    while !matches!(bus.publish(&other).await, Err(PublishError::Closed)) {
         tokio::task::yield_now().await;
     }
     assert!(!closing.is_finished(), "a handler runs");
     recorder.let_go();
     closing.await.unwrap();
-    assert_eq!(recorder.seen(), [event.id], "closing waited for the effect");
+    assert_eq!(recorder.seen(), [slow.id], "closing waited for the effect");
     publishing.await.unwrap();
     let late = bus.subscribe(recorder.subscription("late", ACCEPTED)).await;
     assert!(matches!(late, Err(SubscribeError::Closed)));
