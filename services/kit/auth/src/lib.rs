@@ -20,6 +20,6 @@ pub use link::{Link, LinkError, LinkSigner};
 pub use password::{PasswordCost, PasswordError, Passwords};
 pub use revocation::{RevocationSet, Standing};
 pub use token::{
-    Addon, DeviceClaims, KeyError, KeySet, MAX_TOKEN_BYTES, Person, SigningKeys, TokenError,
+    Addon, Claims, DeviceClaims, KeyError, KeySet, MAX_TOKEN_BYTES, Person, SigningKeys, TokenError,
     TokenVerifier, UserClaims,
 };

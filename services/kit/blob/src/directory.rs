@@ -267,7 +267,7 @@ mod tests {
     use crate::BlobKind;
 
     fn content(chunks: usize) -> Content<'static> {
-        let chunk = Bytes::from_static(&[7; 64 * 1024]);
+        let chunk = Bytes::from(vec![7; 64 * 1024]);
         stream::iter((0..chunks).map(move |_| Ok(chunk.clone()))).boxed()
     }
 

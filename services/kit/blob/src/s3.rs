@@ -34,7 +34,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// For the beginning of an answer, and for each further piece of a body.
 const READ: Duration = Duration::from_secs(30);
 /// For one try of a request, of which a part's upload is the longest.
-const ATTEMPT: Duration = Duration::from_secs(120);
+const ATTEMPT: Duration = Duration::from_mins(2);
 
 /// Where the bucket is, and how to get in.
 #[derive(Debug, Clone)]
@@ -168,7 +168,13 @@ impl Blobs for S3Blobs {
         match answer {
             Ok(answer) => Ok(Some(Blob { info, range, body: body(answer) })),
             // Removed a moment ago.
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => Ok(None),
+            Err(error)
+                if error.as_service_error().is_some_and(
+                    aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key,
+                ) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(failed("give the blob")(error)),
         }
     }

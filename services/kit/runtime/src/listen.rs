@@ -54,7 +54,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(10),
-            header_read: Duration::from_secs(60),
+            header_read: Duration::from_mins(1),
             connections: 20_000,
             streams: 256,
             drain: Duration::from_secs(20),

@@ -1,6 +1,6 @@
 //! The whole of a `main`: settings, telemetry, start, signals, shutdown, exit code.
 
-use std::{io::Write, process::ExitCode, sync::Arc};
+use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc};
 
 use clap::{Args, FromArgMatches, error::ErrorKind};
 use tokio::net::TcpListener;
@@ -99,7 +99,7 @@ where
     C: Args,
     F: AsyncFnOnce(C, Arc<Env>) -> anyhow::Result<()>,
 {
-    let (process, settings) = match parse::<C>(name) {
+    let (process, settings) = match parse::<C>(name, std::env::args_os()) {
         Ok(settings) => settings,
         Err(code) => return code,
     };
@@ -188,12 +188,15 @@ pub fn install_crypto() {
 
 /// Reads flags and environment. What clap has to say to the person (help, version, a mistake)
 /// is said here.
-fn parse<C: Args>(name: &'static str) -> Result<(ProcessSettings, C), ExitCode> {
+fn parse<C: Args>(
+    name: &'static str,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(ProcessSettings, C), ExitCode> {
     let command = clap::Command::new(name)
         .bin_name(format!("rota-{name}"))
         .version(env!("CARGO_PKG_VERSION"));
     let mut command = C::augment_args(ProcessSettings::augment_args(command));
-    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| {
+    let parsed = command.try_get_matches_from_mut(arguments).and_then(|matches| {
         Ok((ProcessSettings::from_arg_matches(&matches)?, C::from_arg_matches(&matches)?))
     });
     parsed.map_err(|error| match error.kind() {
@@ -201,13 +204,16 @@ fn parse<C: Args>(name: &'static str) -> Result<(ProcessSettings, C), ExitCode> 
             let _ = error.print();
             ExitCode::SUCCESS
         }
-        _ => {
-            let text = error.to_string();
-            let first = text.split("\n\n").next().unwrap_or_default();
-            let words: Vec<_> = first.split_whitespace().collect();
-            complain(name, words.join(" ").trim_start_matches("error: "), EXIT_USAGE)
-        }
+        _ => complain(name, &mistake(&error), EXIT_USAGE),
     })
+}
+
+/// What is wrong with the settings, without clap's further paragraphs of advice.
+fn mistake(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<_> = first.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 /// Says why the process ends, in one line.
@@ -225,4 +231,60 @@ fn sentence(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<(ProcessSettings, ServiceSettings<None>), ExitCode> {
+        let arguments = ["x"].iter().chain(arguments).map(OsString::from);
+        parse("deployments", arguments)
+    }
+
+    /// A service without settings of its own.
+    #[derive(Args)]
+    struct None {}
+
+    #[test]
+    fn settings_have_defaults_and_flags() {
+        let (process, settings) = parsed(&["--listen", "[::1]:7"]).unwrap();
+        assert_eq!(process.admin_listen.to_string(), "127.0.0.1:9464");
+        assert_eq!(settings.serve.listen.to_string(), "[::1]:7");
+        assert_eq!(settings.serve.trusted_peers[0], "gateway");
+    }
+
+    #[test]
+    fn a_wrong_value_ends_with_the_code_for_usage() {
+        for wrong in [["--listen", "nowhere"], ["--shutdown-seconds", "soon"], ["--no-such", "x"]] {
+            assert_eq!(parsed(&wrong).err(), Some(ExitCode::from(64)), "{wrong:?}");
+        }
+        assert_eq!(parsed(&["--help"]).err(), Some(ExitCode::SUCCESS));
+    }
+
+    #[test]
+    fn a_mistake_is_told_in_one_line_that_names_the_setting() {
+        let command = ProcessSettings::augment_args(clap::Command::new("x"));
+        let error = command.try_get_matches_from(["x", "--admin-listen", "here"]).unwrap_err();
+        let told = mistake(&error);
+        assert!(told.contains("--admin-listen") && told.contains("here"), "{told}");
+        assert!(!told.contains('\n') && !told.starts_with("error"), "{told}");
+    }
+
+    #[test]
+    fn missing_peers_and_certificates_are_named() {
+        let env = Env::new();
+        let error = env.rpc("inventory").err().unwrap();
+        assert_eq!(error.to_string(), "--inventory-url (ROTA_INVENTORY_URL) is needed");
+        let settings = parsed(&[]).unwrap().1;
+        let error = settings.serve.security(&settings.peers).unwrap_err();
+        assert!(error.to_string().contains("ROTA_TLS_CERT"), "{error}");
+        let peers = PeerSettings {
+            inventory_url: Some("https://a:1".to_owned()),
+            insecure_loopback: true,
+            ..PeerSettings::default()
+        };
+        let error = Env { peers, ..Env::new() }.rpc("inventory").err().unwrap();
+        assert!(error.to_string().contains("http://"), "{error}");
+    }
 }

@@ -23,7 +23,7 @@ pub struct ProcessSettings {
         value_name = "ADDRESS"
     )]
     pub admin_listen: SocketAddr,
-    /// What to log: a level, or directives such as info,rota_deployments=debug.
+    /// What to log: a level, or directives such as `info,rota_deployments=debug`.
     #[arg(long, env = "ROTA_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
     /// How to log.

@@ -18,7 +18,7 @@ mod outbound;
 mod pool;
 mod retry;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use rota_types::Caller;
 use tonic::{IntoRequest, Request, body::Body, metadata::MetadataValue};
@@ -30,11 +30,12 @@ pub use self::{
     pool::{ConnectError, connect, connect_insecure},
 };
 
-/// Any error, as tower's services carry it.
-pub type StdError = Box<dyn std::error::Error + Send + Sync>;
+/// The transport that generated clients are built on. It always answers: what goes wrong on
+/// the way is an answer with a status, too.
+pub type Rpc = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
-/// The transport that generated clients are built on.
-pub type Rpc = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, StdError>;
+/// Any error of the transport.
+type StdError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long a call may take that says nothing else.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,6 +1,7 @@
 //! What every call gets on its way out: deadline, trace context, retries, metrics.
 
 use std::{
+    convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -49,21 +50,21 @@ impl Outbound {
         Self { service, transport, budget: Arc::new(Budget::new()) }
     }
 
-    async fn run(self, mut request: Request<Body>) -> Result<Response<Body>, StdError> {
+    async fn run(self, mut request: Request<Body>) -> Response<Body> {
         let started = Instant::now();
         let method = request.uri().path().to_owned();
         let deadline = deadline(request.headers_mut());
         trace::outgoing(request.headers_mut());
         self.budget.deposit();
         let answer = match tokio::time::timeout(deadline, self.attempts(request, &method)).await {
-            Ok(answer) => answer,
-            Err(_) => Ok(Status::deadline_exceeded("the answer did not come in time").into_http()),
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                tracing::debug!(service = self.service, method, error, "call broke off");
+                Status::unavailable(format!("the call to {} broke off", self.service)).into_http()
+            }
+            Err(_) => Status::deadline_exceeded("the answer did not come in time").into_http(),
         };
-        let code = match &answer {
-            Ok(response) => head_code(response.headers()),
-            Err(_) => Code::Unavailable,
-        };
-        metrics::call(self.service, method, code, started.elapsed());
+        metrics::call(self.service, method, head_code(answer.headers()), started.elapsed());
         answer
     }
 
@@ -135,14 +136,14 @@ fn deadline(headers: &mut HeaderMap) -> Duration {
 
 impl tower::Service<Request<Body>> for Outbound {
     type Response = Response<Body>;
-    type Error = StdError;
-    type Future = BoxFuture<'static, Result<Response<Body>, StdError>>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StdError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.clone().run(request).boxed()
+        self.clone().run(request).map(Ok).boxed()
     }
 }

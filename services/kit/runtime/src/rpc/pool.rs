@@ -105,7 +105,7 @@ impl Pool {
                 Ok(response) => return Ok(answer(response, under_way)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Ok(broken(self.service, &error.into_error())),
+                    None => return Err(error.into_error().into()),
                 },
             }
         }
@@ -134,10 +134,4 @@ fn answer(response: Response<hyper::body::Incoming>, under_way: UnderWay) -> Res
             frame
         }))
     })
-}
-
-/// The answer to a request that left but got none.
-fn broken(service: &'static str, error: &hyper::Error) -> Response<Body> {
-    tracing::debug!(service, error = error as &dyn std::error::Error, "call broke off");
-    Status::unavailable(format!("the connection to {service} broke off")).into_http()
 }

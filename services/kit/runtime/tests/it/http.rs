@@ -1,0 +1,112 @@
+//! The listener that devices and people reach.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{Extension, Router, routing::get};
+use rota_runtime::{
+    Tasks, certificate,
+    listen::{Limits, Listener, Peer},
+    tls::{ClientCertificates, Protocols, ServerTls},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::certificates::Authority;
+
+async fn who(Extension(peer): Extension<Peer>) -> String {
+    let names = peer.certificate.map(|certificate| certificate.names.join(" "));
+    format!("{} {}", peer.address.ip(), names.unwrap_or_default())
+}
+
+async fn serve(tls: Option<ServerTls>, limits: Limits) -> (SocketAddr, Tasks) {
+    let tasks = Tasks::new();
+    let address = ([127, 0, 0, 1], 0).into();
+    let listener = Listener::bind("test", address, tls, Protocols::Http, limits).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.serve(Router::new().route("/who", get(who)), &tasks);
+    (address, tasks)
+}
+
+#[tokio::test]
+async fn small_clients_find_header_names_in_their_customary_spelling() {
+    let (address, _tasks) = serve(None, Limits::default()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("\r\nContent-Length: 10\r\n"), "{answer}");
+    assert!(answer.ends_with("127.0.0.1 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_cut() {
+    let limits = Limits { header_read: Duration::from_millis(50), ..Limits::default() };
+    let (address, _tasks) = serve(None, limits).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /who HT").await.unwrap();
+    let mut answer = Vec::new();
+    // Ends, one way or the other, instead of hanging.
+    let _ = stream.read_to_end(&mut answer).await;
+}
+
+#[tokio::test]
+async fn a_client_without_a_handshake_is_cut() {
+    let authority = Authority::new();
+    let tls = ServerTls {
+        identity: authority.identity("gateway"),
+        clients: ClientCertificates::NotAsked,
+    };
+    let limits = Limits { handshake: Duration::from_millis(50), ..Limits::default() };
+    let (address, _tasks) = serve(Some(tls), limits).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+}
+
+#[tokio::test]
+async fn connections_above_the_cap_wait_for_their_turn() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let (address, _tasks) = serve(None, limits).await;
+    let request = b"GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let first = TcpStream::connect(address).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(request).await.unwrap();
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(100), second.read(&mut byte)).await;
+    assert!(early.is_err(), "served beside the first");
+    drop(first);
+    assert_eq!(second.read(&mut byte).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn tls_speaks_both_versions_of_http() {
+    let authority = Authority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let identity = certificate::ensure_self_signed(dir.path(), &["localhost".to_owned()]).unwrap();
+    let pinned = std::fs::read(&identity.cert).unwrap();
+    let tls = ServerTls { identity, clients: ClientCertificates::Optional(authority.ca()) };
+    let (address, _tasks) = serve(Some(tls), Limits::default()).await;
+    let url = format!("https://localhost:{}/who", address.port());
+    let builder = || {
+        let pinned = reqwest::Certificate::from_pem(&pinned).unwrap();
+        reqwest::Client::builder().tls_certs_only([pinned])
+    };
+
+    let answer = builder().build().unwrap().get(&url).send().await.unwrap();
+    assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+    assert_eq!(answer.text().await.unwrap(), "127.0.0.1 ");
+
+    let client = builder().http1_only().build().unwrap();
+    let answer = client.get(&url).send().await.unwrap();
+    assert_eq!(answer.version(), reqwest::Version::HTTP_11);
+
+    let device = authority.identity("device");
+    let mut pem = std::fs::read(&device.key).unwrap();
+    pem.extend(std::fs::read(&device.cert).unwrap());
+    let device = reqwest::Identity::from_pem(&pem).unwrap();
+    let client = builder().identity(device).build().unwrap();
+    let answer = client.get(&url).send().await.unwrap().text().await.unwrap();
+    assert!(answer.contains("device"), "{answer}");
+}
