@@ -9,5 +9,5 @@ pub(crate) use self::keys::pem;
 pub use self::{
     claims::{Addon, DeviceClaims, Person, UserClaims},
     keys::{KeyError, KeySet, SigningKeys},
-    verifier::{MAX_TOKEN_BYTES, TokenError, TokenVerifier},
+    verifier::{Claims, MAX_TOKEN_BYTES, TokenError, TokenVerifier},
 };
