@@ -203,7 +203,8 @@ struct JsonWebKey {
 }
 
 impl KeySet {
-    fn new(keys: impl IntoIterator<Item = (String, [u8; 32])>) -> Self {
+    /// A set of raw public keys by their ids, as tokens name them in `kid`.
+    pub fn new(keys: impl IntoIterator<Item = (String, [u8; 32])>) -> Self {
         let keys = keys.into_iter().map(|(id, raw)| {
             let decoding = DecodingKey::from_ed_der(&raw);
             (id, PublicKey { raw, decoding })
