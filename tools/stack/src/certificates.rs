@@ -68,7 +68,7 @@ impl Authority {
     }
 
     /// A new certificate for the service `name`, good as server and client, for that name,
-    /// `localhost`, 127.0.0.1 and ::1, for 825 days: `name.pem` and `name.key` in the
+    /// `localhost`, `127.0.0.1` and `::1`, for 825 days: `name.pem` and `name.key` in the
     /// authority's directory.
     pub fn issue(&self, name: &str) -> Result<Identity, StackError> {
         let error = |source| StackError::Certificate { name: name.to_owned(), source };

@@ -99,9 +99,19 @@ pub(crate) async fn bury(subscription: &Subscription, letter: &DeadLetter) -> Ou
     }
 }
 
-/// Runs the handler; a panic and a missed deadline are failures like others.
+/// Runs the handler in the trace of the event's cause; a panic and a missed deadline are
+/// failures like others.
 async fn run(subscription: &Subscription, event: &Event) -> Result<(), HandlerError> {
+    let span = tracing::info_span!(
+        "event",
+        consumer = subscription.consumer,
+        id = %event.id,
+        kind = %format_args!("{}.{}", event.entity.kind, event.kind),
+        tenant = %event.tenant,
+        request_id = event.request_id,
+    );
     let handling = AssertUnwindSafe(subscription.handler.handle(event)).catch_unwind();
+    let handling = rota_runtime::continue_trace(event.traceparent.clone(), span, handling);
     match tokio::time::timeout(HANDLER_DEADLINE, handling).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(HandlerError::Failed("the handler panicked".into())),

@@ -10,7 +10,7 @@ use std::{
 use rota_types::TenantId;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    AssertSqlSafe, Connection, PgPool,
+    AssertSqlSafe, Connection, PgPool, Postgres, SqlSafeStr, SqlStr, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -20,6 +20,10 @@ use crate::{ConnectError, PlatformTx, TenantTx, error, migration};
 
 /// How often a transaction that lost against another is run at the most.
 const MAX_RUNS: u32 = 5;
+
+/// How many dead connections of the pool one transaction passes over: all of a common pool,
+/// which a restart of the database leaves behind.
+const MAX_DEAD: u32 = 16;
 
 /// A pooled connection that was idle this long is tried before it is used: it may have died.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
@@ -52,7 +56,7 @@ impl DatabaseSettings {
             hot_connections: 4,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(15),
-            connect_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_mins(1),
         }
     }
 }
@@ -186,14 +190,26 @@ impl Database {
     pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, sqlx::Error> {
         // A UUID prints hexadecimal digits and hyphens alone.
         let begin = format!("begin; set local rota.tenant_id = '{tenant}'");
-        let tx = self.0.runtime.begin_with(AssertSqlSafe(begin)).await?;
+        let tx = self.begin(AssertSqlSafe(begin).into_sql_str()).await?;
         Ok(TenantTx::new(tx, tenant, Arc::clone(&self.0.outbox)))
     }
 
     /// Begins a transaction for platform tables. It sees no rows of tenants.
     pub async fn platform(&self) -> Result<PlatformTx, sqlx::Error> {
-        let tx = self.0.runtime.begin().await?;
+        let tx = self.begin("begin".into_sql_str()).await?;
         Ok(PlatformTx::new(tx, Arc::clone(&self.0.outbox)))
+    }
+
+    /// Begins a transaction; on another connection, when the pool's was found dead. Nothing
+    /// has been done on it yet, so nothing can be done twice.
+    async fn begin(&self, begin: SqlStr) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let mut dead = 0;
+        loop {
+            match self.0.runtime.begin_with(begin.clone()).await {
+                Err(error) if dead < MAX_DEAD && error::is_dead_connection(&error) => dead += 1,
+                result => return result,
+            }
+        }
     }
 
     /// Single statements that read hot tables across tenants: the short named list that the

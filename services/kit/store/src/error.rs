@@ -36,8 +36,12 @@ pub fn is_retryable(error: &sqlx::Error) -> bool {
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     use sqlx::Error as E;
     match error {
-        E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => true,
-        E::BeginFailed => true,
+        E::Io(_)
+        | E::Tls(_)
+        | E::PoolTimedOut
+        | E::PoolClosed
+        | E::WorkerCrashed
+        | E::BeginFailed => true,
         // Class 08: connection; 53: out of something; 57P: being shut down or starting up;
         // 55P03: a lock that was not to be had in time.
         E::Database(error) => error.code().is_some_and(|code| {
@@ -62,6 +66,14 @@ pub fn error_code(error: &sqlx::Error) -> ErrorCode {
         ErrorCode::Timeout
     } else {
         ErrorCode::Internal
+    }
+}
+
+/// Whether a connection turned out to be dead: closed under us, or told to go (57P01 to 57P03).
+pub(crate) fn is_dead_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        error => sqlstate(error).is_some_and(|code| code.starts_with("57P")),
     }
 }
 

@@ -16,7 +16,8 @@ pub struct Origin {
     pub address: Option<String>,
     /// The request.
     pub request_id: String,
-    /// The W3C trace context, so that a trace goes on where the event is handled.
+    /// The W3C trace context, so that a trace goes on where the event is handled; filled in
+    /// with the current one.
     pub traceparent: Option<String>,
 }
 
@@ -26,27 +27,21 @@ impl From<&Caller> for Origin {
             actor: caller.actor.clone(),
             address: caller.address.clone(),
             request_id: caller.request_id.clone(),
-            traceparent: None,
+            traceparent: rota_runtime::traceparent(),
         }
     }
 }
 
 impl Origin {
-    /// A service acting for itself: a job, a sweep. `request_id` names the run.
+    /// A service acting for itself: a job, a sweep, or another event, whose `request_id` it
+    /// hands on.
     pub fn service(name: &str, request_id: impl Into<String>) -> Self {
         Self {
             actor: Actor::Service { name: name.to_owned() },
             address: None,
             request_id: request_id.into(),
-            traceparent: None,
+            traceparent: rota_runtime::traceparent(),
         }
-    }
-
-    /// The same origin within a trace.
-    #[must_use]
-    pub fn traced(mut self, traceparent: Option<String>) -> Self {
-        self.traceparent = traceparent;
-        self
     }
 }
 
@@ -66,6 +61,10 @@ impl NewEvent {
     /// # Panics
     /// When `data` is no JSON: a map with keys that are not text, or a `Serialize` of one's own
     /// that fails.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "ids are small and copied: callers pass them as they are"
+    )]
     pub fn new(
         event_type: EventType,
         entity_id: impl ToString,

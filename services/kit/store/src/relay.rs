@@ -109,14 +109,9 @@ impl Relay {
                 () = stop.cancelled() => break,
                 () = self.publisher.ready() => {}
             }
-            if self.publisher.connections() != connections {
-                let now = self.publisher.connections();
-                match self.replay_lost().await {
-                    Ok(()) => connections = now,
-                    Err(error) => {
-                        tracing::warn!(schema = self.db.schema(), %error, "cannot tell whether the broker lost events")
-                    }
-                }
+            let now = self.publisher.connections();
+            if now != connections && self.replay_lost().await {
+                connections = now;
             }
             if rolled.elapsed() > ROLL {
                 rolled = Instant::now();
@@ -163,6 +158,7 @@ impl Relay {
         let results = self.publish(rows).await;
         let soonest = record(&mut tx, &results).await?;
         tx.commit().await?;
+        self.measure(&results);
         let stuck = results.iter().any(|published| {
             matches!(published.result, Err(PublishError::Broker(_) | PublishError::Closed))
         });
@@ -171,6 +167,18 @@ impl Relay {
             (false, true) => Round::Full,
             (false, false) => Round::Done(soonest.unwrap_or(IDLE).min(IDLE)),
         })
+    }
+
+    /// Counts what was published, and how long it had waited.
+    fn measure(&self, results: &[Published]) {
+        let schema = self.db.schema();
+        let published = metrics::counter!(format!("rota_{schema}_outbox_published_total"));
+        let lag = metrics::histogram!(format!("rota_{schema}_outbox_lag_seconds"));
+        let now = Utc::now();
+        for result in results.iter().filter(|published| published.result.is_ok()) {
+            published.increment(1);
+            lag.record((now - result.created_at).as_seconds_f64());
+        }
     }
 
     /// Publishes rows: those of one entity one after the other, entities side by side. Rows
@@ -214,9 +222,26 @@ impl Relay {
             .collect()
     }
 
-    /// Publishes again what the broker acknowledged and has no longer: one that was restored,
-    /// or crashed before its disk was synced, has lost its tail.
-    async fn replay_lost(&self) -> Result<(), ReplayError> {
+    /// Publishes again what the broker acknowledged and has no longer. `false`: it could not be
+    /// found out, and must be tried again.
+    async fn replay_lost(&self) -> bool {
+        let schema = self.db.schema();
+        match self.mark_lost().await {
+            Ok(0) => true,
+            Ok(events) => {
+                tracing::warn!(schema, events, "the broker lost events: publishing them again");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(schema, %error, "cannot tell whether the broker lost events");
+                false
+            }
+        }
+    }
+
+    /// Marks what the broker lost as unpublished; returns how many events that are. A broker
+    /// that was restored, or crashed before its disk was synced, has lost its tail.
+    async fn mark_lost(&self) -> Result<u64, ReplayError> {
         // Looks back in growing steps until the broker has what it should.
         let mut back: i64 = 0;
         let held = loop {
@@ -230,7 +255,7 @@ impl Relay {
             .await?;
             let Some((id, sequence)) = row else {
                 if back == 0 {
-                    return Ok(());
+                    return Ok(0);
                 }
                 break 0;
             };
@@ -241,7 +266,7 @@ impl Relay {
             back = (back * 2).max(1);
         };
         if back == 0 {
-            return Ok(());
+            return Ok(0);
         }
         let again = sqlx::query(
             "update outbox set published_at = null, sequence = null, next_attempt_at = now()
@@ -250,9 +275,7 @@ impl Relay {
         .bind(held)
         .execute(self.db.runtime())
         .await?;
-        let schema = self.db.schema();
-        tracing::warn!(schema, events = again.rows_affected(), "broker lost events: again");
-        Ok(())
+        Ok(again.rows_affected())
     }
 
     async fn roll_partitions(&self) {

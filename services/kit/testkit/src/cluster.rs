@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 const OVERRIDE: &str = "ROTA_TEST_DATABASE_URL";
 
 /// How long the private Postgres waits for another test.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 

@@ -14,7 +14,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::{NatsBus, RETRY};
+use super::NatsBus;
 use crate::{
     DeadLetter, Event, Filter, Publisher, Subscription,
     delivery::{self, Outcome},
@@ -33,6 +33,9 @@ const ACK_WAIT: Duration = Duration::from_secs(5);
 
 /// How often a handler that takes long sends that word.
 const PROGRESS: Duration = Duration::from_secs(2);
+
+/// The pause before a flow that broke is opened again.
+const REOPEN: Duration = Duration::from_millis(100);
 
 /// The server forgets consumers that nobody has asked for this long: twice the life of an
 /// event.
@@ -55,7 +58,8 @@ pub(super) async fn run(bus: NatsBus, subscription: Arc<Subscription>, filter: F
         };
         // `pump` itself sees the stop and lets its handlers finish.
         session.await;
-        let _ = tokio::time::timeout(RETRY, stop.cancelled()).await;
+        // Waits for nothing but the stop: a flow that breaks at once must not spin.
+        let _ = tokio::time::timeout(REOPEN, stop.cancelled()).await;
     }
 }
 
@@ -84,6 +88,8 @@ async fn open(
 /// are empty.
 async fn pump(bus: &NatsBus, subscription: &Arc<Subscription>, consumer: PullConsumer) {
     let stop = &bus.0.stop;
+    let mut connection = bus.0.connection.clone();
+    let opened_on = connection.borrow().count;
     let opened = consumer
         .stream()
         .max_messages_per_batch(LANES)
@@ -108,6 +114,9 @@ async fn pump(bus: &NatsBus, subscription: &Arc<Subscription>, consumer: PullCon
     loop {
         let message = tokio::select! {
             () = stop.cancelled() => break,
+            // After a reconnection the pull that the server knew of is gone with it; waiting
+            // for its heartbeat to be missed would cost seconds.
+            _ = connection.wait_for(|connection| connection.count != opened_on) => break,
             message = messages.next() => message,
         };
         let message = match message {

@@ -138,8 +138,7 @@ impl NatsBus {
     /// Sets up the client. Returns before the broker is reached: what needs it waits for
     /// [`Publisher::ready`].
     pub async fn connect(settings: NatsSettings) -> Result<Self, ConnectError> {
-        // Ignored when a provider is installed already: there is only ring in this build.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        rota_runtime::install_crypto();
         let (state, connection) = watch::channel(Connection::default());
         let mut options = ConnectOptions::new()
             .name(&settings.name)

@@ -138,9 +138,8 @@ impl Recorder {
     async fn wait(&self, enough: impl Fn(&Log) -> bool) {
         let mut log = self.log.subscribe();
         let waiting = tokio::time::timeout(PATIENCE, log.wait_for(|log| enough(log)));
-        if waiting.await.is_err() {
-            panic!("in vain: {:?}", self.log.borrow());
-        }
+        let came = waiting.await.is_ok();
+        assert!(came, "in vain: {:?}", self.log.borrow());
     }
 }
 

@@ -152,8 +152,9 @@ async fn an_event_arrives_as_it_was_appended() {
     let tenant = TenantId::mint();
     let mut tx = db.platform().await.unwrap();
     let trace = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
-    let mut origin = Origin::service("test", "request").traced(trace.clone());
-    origin.address = Some("192.0.2.1".to_owned());
+    let address = Some("192.0.2.1".to_owned());
+    let traceparent = trace.clone();
+    let origin = Origin { address, traceparent, ..Origin::service("test", "request") };
     let event = NewEvent::new(MADE, "the thing", 7, &serde_json::json!({"name": "n"}));
     let id = outbox::append_for(&mut tx, tenant, &origin, &event).await.unwrap();
     tx.commit().await.unwrap();

@@ -1,5 +1,7 @@
 //! The store against a real Postgres: walls, transactions, events, notifications, migrations.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod events;
 mod listener;
 mod migrations;

@@ -150,6 +150,25 @@ async fn a_killed_connection_is_an_outage_and_the_next_is_fresh() {
 }
 
 #[tokio::test]
+async fn a_restart_of_the_database_is_not_noticed_between_transactions() {
+    let (db, test) = probe().await;
+    let tenant = TenantId::mint();
+    let open = futures::future::try_join_all((0..4).map(|_| db.tenant(tenant))).await.unwrap();
+    for tx in open {
+        tx.rollback().await.unwrap();
+    }
+    let mut owner = test.owner().await;
+    let kill = "select pg_terminate_backend(pid) from pg_stat_activity
+                where datname = current_database() and pid <> pg_backend_pid()";
+    owner.execute(kill).await.unwrap();
+    for _ in 0..4 {
+        let mut tx = db.tenant(tenant).await.unwrap();
+        add_thing(&mut tx, &uuid::Uuid::now_v7().to_string()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_statement_has_a_deadline() {
     let (_, test) = probe().await;
     let mut settings = test.settings();
