@@ -74,6 +74,11 @@ impl UpdateModules {
         Self { settings, tree, wake, log, open: None }
     }
 
+    #[cfg(test)]
+    pub(super) fn settings(&self) -> &ModuleSettings {
+        &self.settings
+    }
+
     fn module(&self, payload_type: &str) -> Result<Module<'_>, InstallError> {
         let ModuleSettings { modules, limit, .. } = &self.settings;
         Module::find(payload_type, modules, self.tree.path(), *limit, (&self.wake, &self.log))

@@ -1,1 +1,431 @@
+//! Whole updates through the runner, in a world that forgets what was not written down.
+//!
+//! The power is cut before and after every write of the journal and every outside action, one
+//! after the other; the runner is started again, and must end in one of two ways: the new software
+//! and a success, or the old software and a failure.
 
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    rc::Rc,
+    time::Duration,
+};
+
+use rota_rest::device::{Attribute, LogMessage};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    log::Level,
+    machine::{
+        ArtifactInfo, Call, Deployment, DeploymentId, RebootNeed, ScriptPoint, ScriptState, Status,
+        Task,
+    },
+    modules::InstallError,
+    process::ProcessError,
+    records::Software,
+    scripts::ScriptError,
+    server::ServerError,
+    wake::Stopped,
+};
+
+struct PowerCut;
+
+/// What outlives a power cut, and the fuse that causes it.
+#[derive(Default)]
+struct Outside {
+    records: RefCell<Records>,
+    calls: RefCell<Vec<String>>,
+    statuses: RefCell<Vec<Status>>,
+    logs_uploaded: Cell<u32>,
+    inventories_sent: Cell<u32>,
+    has_tree: Cell<bool>,
+    /// Operations until the power is cut; `None` for never.
+    fuse: Cell<Option<u32>>,
+    operations: Cell<u32>,
+    fails: Cell<Option<&'static str>>,
+    abort_at: Cell<Option<Status>>,
+    /// Reports that the server does not take before it recovers.
+    outage: Cell<u32>,
+    reboot: Cell<RebootNeed>,
+    reboots: Cell<u32>,
+    now: Cell<Duration>,
+    is_over: Cell<bool>,
+}
+
+impl Outside {
+    fn operate(&self) {
+        self.operations.set(self.operations.get() + 1);
+        match self.fuse.get() {
+            Some(0) => {
+                self.fuse.set(None);
+                resume_unwind(Box::new(PowerCut));
+            }
+            Some(left) => self.fuse.set(Some(left - 1)),
+            None => {}
+        }
+    }
+
+    fn call(&self, name: &str) -> bool {
+        self.operate();
+        self.calls.borrow_mut().push(name.to_owned());
+        self.operate();
+        self.fails.get() != Some(name)
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.calls.borrow().iter().filter(|call| *call == name).count()
+    }
+
+    fn final_status(&self) -> Option<Status> {
+        self.statuses.borrow().last().copied()
+    }
+}
+
+/// Plays every part; clones share one outside world.
+#[derive(Clone)]
+struct Fake(Rc<Outside>);
+
+impl Store for Fake {
+    fn read(&self) -> Result<Records, JournalError> {
+        Ok(self.0.records.borrow().clone())
+    }
+
+    fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
+        self.0.operate();
+        change(&mut self.0.records.borrow_mut());
+        self.0.operate();
+        Ok(())
+    }
+}
+
+fn failed_call() -> InstallError {
+    let program = "module".to_owned();
+    InstallError::Call { call: "x", source: ProcessError::Failed { program, code: 1 } }
+}
+
+impl Installer for Fake {
+    fn open(&mut self, _: Source, _: &Software) -> Result<ArtifactInfo, InstallError> {
+        if !self.0.call("open") {
+            return Err(InstallError::NothingOpen);
+        }
+        Ok(ArtifactInfo {
+            name: "new".to_owned(),
+            payload_type: Some("test".to_owned()),
+            ..ArtifactInfo::default()
+        })
+    }
+
+    fn store(&mut self, _: &Software) -> Result<(), InstallError> {
+        self.0.has_tree.set(true);
+        if self.0.call("store") { Ok(()) } else { Err(failed_call()) }
+    }
+
+    fn call(&mut self, _: &str, call: Call) -> Result<(), InstallError> {
+        if self.0.call(call.as_str()) { Ok(()) } else { Err(failed_call()) }
+    }
+
+    fn needs_reboot(&mut self, _: &str) -> Result<RebootNeed, InstallError> {
+        self.0.operate();
+        Ok(self.0.reboot.get())
+    }
+
+    fn supports_rollback(&mut self, _: &str) -> Result<bool, InstallError> {
+        self.0.operate();
+        Ok(true)
+    }
+
+    fn clean_up(&mut self, _: Option<&str>) -> Result<(), InstallError> {
+        if self.0.has_tree.get() {
+            self.0.call("Cleanup");
+            self.0.has_tree.set(false);
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self) {
+        self.0.has_tree.set(false);
+    }
+}
+
+impl Server for Fake {
+    fn poll(&mut self, _: &Software) -> Result<Option<Deployment>, ServerError> {
+        self.0.operate();
+        if matches!(self.0.final_status(), Some(Status::Success | Status::Failure)) {
+            self.0.is_over.set(true);
+            return Ok(None);
+        }
+        let id = DeploymentId::try_from("d1".to_owned()).unwrap();
+        Ok(Some(Deployment { id, uri: "https://rota.example".to_owned() }))
+    }
+
+    fn report(&mut self, _: &DeploymentId, status: Status) -> Result<(), ServerError> {
+        self.0.operate();
+        if self.0.abort_at.get() == Some(status) {
+            self.0.abort_at.set(None);
+            return Err(ServerError::Aborted);
+        }
+        if self.0.outage.get() > 0 {
+            self.0.outage.set(self.0.outage.get() - 1);
+            return Err(ServerError::Busy { status: 503, retry_after: None });
+        }
+        self.0.statuses.borrow_mut().push(status);
+        self.0.operate();
+        Ok(())
+    }
+
+    fn upload_log(&mut self, _: &DeploymentId, log: Vec<LogMessage>) -> Result<(), ServerError> {
+        assert!(!log.is_empty());
+        self.0.logs_uploaded.set(self.0.logs_uploaded.get() + 1);
+        Ok(())
+    }
+
+    fn send_inventory(&mut self, _: Vec<Attribute>) -> Result<(), ServerError> {
+        self.0.inventories_sent.set(self.0.inventories_sent.get() + 1);
+        Ok(())
+    }
+
+    fn download(&mut self, _: &str) -> Result<Source, ServerError> {
+        Ok(Box::new(io::empty()))
+    }
+
+    fn drop_token(&mut self) {}
+}
+
+impl Scripts for Fake {
+    fn run(&mut self, _: ScriptState, _: ScriptPoint) -> Result<(), ScriptError> {
+        self.0.operate();
+        Ok(())
+    }
+
+    fn check_version(&mut self) -> Result<(), ScriptError> {
+        Ok(())
+    }
+}
+
+impl Inventory for Fake {
+    fn collect(&mut self) -> Result<Vec<Attribute>, InventoryError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Power for Fake {
+    fn reboot(&mut self) -> Result<(), ProcessError> {
+        self.0.reboots.set(self.0.reboots.get() + 1);
+        resume_unwind(Box::new(PowerCut));
+    }
+}
+
+impl Clock for Fake {
+    fn now(&self) -> Duration {
+        self.0.now.get()
+    }
+
+    fn sleep(&self, duration: Duration) -> Result<(), Stopped> {
+        self.0.now.set(self.0.now.get() + duration);
+        self.check()
+    }
+
+    fn next_task(&self, duration: Duration) -> Result<Option<Task>, Stopped> {
+        self.sleep(duration).map(|()| None)
+    }
+
+    /// Stops once the server has nothing more to do for this device.
+    fn check(&self) -> Result<(), Stopped> {
+        if self.0.is_over.get() { Err(Stopped) } else { Ok(()) }
+    }
+}
+
+struct Device {
+    outside: Rc<Outside>,
+    folder: TempDir,
+}
+
+impl Device {
+    fn new() -> Self {
+        let outside = Rc::new(Outside::default());
+        Self { outside, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Runs the daemon, again after each power cut, until its deployment is over.
+    fn run(&self) {
+        for _ in 0..50 {
+            let daemon = || {
+                let fake = || Fake(self.outside.clone());
+                let (mut store, mut server, mut installer) = (fake(), fake(), fake());
+                let (mut scripts, mut inventory, mut power) = (fake(), fake(), fake());
+                let world = World {
+                    store: &mut store,
+                    server: &mut server,
+                    installer: &mut installer,
+                    scripts: &mut scripts,
+                    inventory: &mut inventory,
+                    power: &mut power,
+                    clock: &fake(),
+                    logs: &DeploymentLogs::new(self.folder.path()),
+                    log: &Log::new(Level::Error, Box::new(io::sink())),
+                };
+                let ended = Runner::new(&Settings::default(), world).run_daemon();
+                assert!(matches!(ended, Ok(Ended::Stopped)), "{ended:?}");
+            };
+            match catch_unwind(AssertUnwindSafe(daemon)) {
+                Ok(()) => return,
+                Err(panic) if panic.is::<PowerCut>() => {}
+                Err(panic) => resume_unwind(panic),
+            }
+        }
+        panic!("no end: {:?}", self.outside.calls.borrow());
+    }
+
+    fn software(&self) -> String {
+        self.outside.records.borrow().software().artifact_name
+    }
+
+    fn assert_ended_well(&self, circumstances: &str) {
+        let outside = &self.outside;
+        let calls = outside.calls.borrow().join(" ");
+        let end = (self.software(), outside.final_status());
+        let is_new = end == ("new".to_owned(), Some(Status::Success));
+        let is_old = end == ("unknown".to_owned(), Some(Status::Failure));
+        assert!(is_new || is_old, "{circumstances}: {end:?} after {calls}");
+        assert!(outside.count("ArtifactInstall") <= 1, "{circumstances}: {calls}");
+        assert!(outside.count("ArtifactCommit") <= 1, "{circumstances}: {calls}");
+        assert_eq!(outside.records.borrow().update, None, "{circumstances}");
+        assert!(!outside.has_tree.get(), "{circumstances}");
+    }
+}
+
+#[test]
+fn an_update_runs_through_and_the_inventory_follows() {
+    let device = Device::new();
+    device.run();
+    device.assert_ended_well("all is well");
+    assert_eq!(device.software(), "new");
+    let expected = [Status::Downloading, Status::Installing, Status::Installing, Status::Success];
+    assert_eq!(*device.outside.statuses.borrow(), expected);
+    assert_eq!(device.outside.logs_uploaded.get(), 0);
+    // At the start, after the first poll, and after the update: the last one counts.
+    assert!(device.outside.inventories_sent.get() >= 2);
+}
+
+#[test]
+fn a_power_cut_at_any_instant_leaves_one_of_two_ends() {
+    for fails in [None, Some("ArtifactInstall"), Some("ArtifactCommit")] {
+        for reboot in [RebootNeed::No, RebootNeed::Module, RebootNeed::System] {
+            let whole = Device::new();
+            whole.outside.fails.set(fails);
+            whole.outside.reboot.set(reboot);
+            whole.run();
+            let operations = whole.outside.operations.get();
+            assert!(operations > 40, "the fuse was never near: {operations}");
+
+            for fuse in 0..operations {
+                let device = Device::new();
+                device.outside.fails.set(fails);
+                device.outside.reboot.set(reboot);
+                device.outside.fuse.set(Some(fuse));
+                device.run();
+                device.assert_ended_well(&format!("{fails:?}, {reboot:?}, cut at {fuse}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_update_is_reported_with_its_log() {
+    let device = Device::new();
+    device.outside.fails.set(Some("ArtifactInstall"));
+    device.run();
+    device.assert_ended_well("a failing install");
+    assert_eq!(device.software(), "unknown");
+    assert_eq!(device.outside.count("ArtifactRollback"), 1);
+    assert_eq!(device.outside.logs_uploaded.get(), 1);
+}
+
+#[test]
+fn an_automatic_reboot_goes_on_where_it_was() {
+    let device = Device::new();
+    device.outside.reboot.set(RebootNeed::System);
+    device.run();
+    device.assert_ended_well("a reboot");
+    assert_eq!((device.outside.reboots.get(), device.software().as_str()), (1, "new"));
+}
+
+#[test]
+fn an_abort_while_downloading_installs_nothing() {
+    let device = Device::new();
+    device.outside.abort_at.set(Some(Status::Downloading));
+    device.run();
+    device.assert_ended_well("an abort");
+    assert_eq!(device.outside.count("ArtifactInstall"), 0);
+}
+
+#[test]
+fn software_that_cannot_reach_the_server_for_long_is_rolled_back_and_a_short_outage_is_not() {
+    // Two reports are lost without harm; the one before the commit is tried 14 times.
+    for (outage, software) in [(10, "new"), (16, "unknown")] {
+        let device = Device::new();
+        device.outside.outage.set(outage);
+        device.run();
+        device.assert_ended_well(&format!("an outage of {outage} requests"));
+        assert_eq!(device.software(), software);
+    }
+}
+
+#[test]
+fn an_update_by_hand_is_left_to_the_operator() {
+    let device = Device::new();
+    {
+        let mut records = device.outside.records.borrow_mut();
+        let waiting = r#"{"origin":"standalone","stage":"before-commit"}"#;
+        records.update = Some(serde_json::from_str(waiting).unwrap());
+    }
+    device.outside.is_over.set(false);
+    let polled_until = Duration::from_secs(4 * 3600);
+    // The machine never polls, so this clock ends the test.
+    let stopper = Stopper { fake: Fake(device.outside.clone()), at: polled_until };
+    let fake = || Fake(device.outside.clone());
+    let (mut store, mut server, mut installer) = (fake(), fake(), fake());
+    let (mut scripts, mut inventory, mut power) = (fake(), fake(), fake());
+    let world = World {
+        store: &mut store,
+        server: &mut server,
+        installer: &mut installer,
+        scripts: &mut scripts,
+        inventory: &mut inventory,
+        power: &mut power,
+        clock: &stopper,
+        logs: &DeploymentLogs::new(device.folder.path()),
+        log: &Log::new(Level::Error, Box::new(io::sink())),
+    };
+    let ended = Runner::new(&Settings::default(), world).run_daemon();
+    assert!(matches!(ended, Ok(Ended::Stopped)));
+    assert!(device.outside.statuses.borrow().is_empty());
+    assert!(device.outside.records.borrow().update.is_some());
+}
+
+/// A clock at whose end the process is to end.
+struct Stopper {
+    fake: Fake,
+    at: Duration,
+}
+
+impl Clock for Stopper {
+    fn now(&self) -> Duration {
+        self.fake.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Result<(), Stopped> {
+        self.fake.sleep(duration)?;
+        self.check()
+    }
+
+    fn next_task(&self, duration: Duration) -> Result<Option<Task>, Stopped> {
+        self.sleep(duration).map(|()| None)
+    }
+
+    fn check(&self) -> Result<(), Stopped> {
+        if self.now() >= self.at { Err(Stopped) } else { Ok(()) }
+    }
+}

@@ -3,8 +3,6 @@
 mod download;
 mod http;
 mod session;
-#[cfg(test)]
-mod tests;
 mod tls;
 
 use std::time::Duration;

@@ -1,0 +1,125 @@
+//! Downloads over connections that break.
+
+use std::{
+    io::Read,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use rota_client::{config::Settings, server::Server};
+
+use crate::{
+    fake_server::{FakeServer, Request, Response},
+    session::session_with,
+};
+
+const SIZE: usize = 300_000;
+
+fn content() -> Vec<u8> {
+    (0..SIZE).map(|n| u8::try_from(n % 251).unwrap()).collect()
+}
+
+/// Reads `/file`; pauses between tries begin with a second and add up to a minute.
+fn download(server: &FakeServer) -> Result<Vec<u8>, String> {
+    let settings = Settings { retry_download_count: 1, ..Settings::default() };
+    let (mut session, _folder) = session_with(&[], &settings);
+    let url = format!("{}/file", server.url());
+    let mut source = session.download(&url).map_err(|error| error.to_string())?;
+    let mut content = Vec::new();
+    source.read_to_end(&mut content).map_err(|error| error.to_string())?;
+    Ok(content)
+}
+
+/// What a sound server says to a request with a range.
+fn rest(request: &Request) -> Response {
+    let range = request.header("range").expect("a range");
+    let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+    let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+    Response::new(206, &content()[first..=last])
+        .header("Content-Range", format!("bytes {first}-{last}/{SIZE}"))
+}
+
+#[test]
+fn a_broken_download_goes_on_where_it_broke_off() {
+    let server = FakeServer::start(|request| match request.header("range") {
+        None => Response::new(200, content()).cut_after(100_000),
+        Some("bytes=100000-299999") => rest(request).cut_after(50_000),
+        Some(_) => rest(request),
+    });
+    assert!(download(&server).unwrap() == content());
+    let ranges: Vec<_> =
+        server.requests().iter().map(|r| r.header("range").map(str::to_owned)).collect();
+    let expected = ["bytes=100000-299999", "bytes=150000-299999"].map(|r| Some(r.to_owned()));
+    assert_eq!(ranges[0], None);
+    assert_eq!(ranges[1..], expected);
+}
+
+#[test]
+fn a_server_without_ranges_is_read_again_from_the_start() {
+    let server = FakeServer::start({
+        let requests = AtomicU32::new(0);
+        move |_| match requests.fetch_add(1, Ordering::SeqCst) {
+            0 => Response::new(200, content()).cut_after(100_000),
+            _ => Response::new(200, content()),
+        }
+    });
+    assert!(download(&server).unwrap() == content());
+}
+
+#[test]
+fn a_busy_server_is_tried_again() {
+    let server = FakeServer::start({
+        let requests = AtomicU32::new(0);
+        move |request| match (requests.fetch_add(1, Ordering::SeqCst), request.header("range")) {
+            (0, _) => Response::empty(503),
+            (1, _) => Response::new(200, content()).cut_after(10),
+            (2, _) => Response::empty(503),
+            _ => rest(request),
+        }
+    });
+    assert!(download(&server).unwrap() == content());
+    assert_eq!(server.requests().len(), 4);
+}
+
+#[test]
+fn a_rest_that_does_not_fit_ends_the_download() {
+    for (answer, header) in [
+        (206, Some(format!("bytes 5-{}/{SIZE}", SIZE - 1))),
+        (206, Some(format!("bytes 10-{SIZE}/{}", SIZE + 1))),
+        (206, Some("garbage".to_owned())),
+        (206, None),
+        (403, None),
+        (404, None),
+    ] {
+        let case = format!("{answer} {header:?}");
+        let server = FakeServer::start(move |request| match (request.header("range"), &header) {
+            (None, _) => Response::new(200, content()).cut_after(10),
+            (_, None) => Response::new(answer, "x"),
+            (_, Some(range)) => Response::new(answer, "x").header("Content-Range", range.clone()),
+        });
+        assert!(download(&server).is_err(), "{case}");
+        assert_eq!(server.requests().len(), 2, "{case}");
+    }
+}
+
+#[test]
+fn a_file_that_has_changed_ends_the_download() {
+    let server = FakeServer::start(|request| match request.header("range") {
+        None => Response::new(200, content()).cut_after(10),
+        Some(_) => Response::new(200, &content()[1..]),
+    });
+    assert!(download(&server).is_err());
+}
+
+#[test]
+fn a_file_without_a_length_is_read_to_the_end_of_the_connection() {
+    let server = FakeServer::start(|_| Response::new(200, content()).without_length());
+    assert!(download(&server).unwrap() == content());
+}
+
+#[test]
+fn a_refusal_is_final() {
+    let server = FakeServer::start(|_| Response::new(403, r#"{"error":"link expired"}"#));
+    let error = download(&server).unwrap_err();
+    assert!(error.contains("link expired"), "{error}");
+    assert_eq!(server.requests().len(), 1);
+}

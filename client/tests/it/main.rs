@@ -1,0 +1,10 @@
+//! The client against a server that tests script: the session as a library, the rest as the
+//! program that devices run.
+
+mod commands;
+mod daemon;
+mod device;
+mod download;
+mod fake_server;
+mod session;
+mod tls;
