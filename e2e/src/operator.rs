@@ -97,8 +97,7 @@ impl Operator {
 
     /// Every device of a status, with its auth sets.
     pub async fn devices(&self, status: &str) -> Result<Vec<ListedDevice>> {
-        let path =
-            format!("/api/management/v2/devauth/devices?per_page=500&status={status}");
+        let path = format!("/api/management/v2/devauth/devices?per_page=500&status={status}");
         let listed = self.get(&path).await?;
         let devices = listed.as_array().context("the device list is no array")?;
         devices.iter().map(listed_device).collect()
@@ -136,7 +135,8 @@ impl Operator {
 
     /// Uploads an Artifact, whatever the answer.
     pub async fn try_upload(&self, file: &Path) -> Result<Response> {
-        let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let bytes =
+            std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let part = reqwest::multipart::Part::bytes(bytes).file_name("artifact.mender");
         let form = reqwest::multipart::Form::new().part("artifact", part);
         let request = self.request(Method::POST, "/api/management/v1/deployments/artifacts");
@@ -189,9 +189,8 @@ impl Operator {
 
     /// The log a device sent for a deployment.
     pub async fn log(&self, deployment: &str, device: &str) -> Result<String> {
-        let path = format!(
-            "/api/management/v1/deployments/deployments/{deployment}/devices/{device}/log"
-        );
+        let path =
+            format!("/api/management/v1/deployments/deployments/{deployment}/devices/{device}/log");
         let answer = self.request(Method::GET, &path).send().await?;
         Ok(expect(answer, StatusCode::OK).await?.text().await?)
     }

@@ -17,17 +17,15 @@ where
     Fut: Future<Output = Result<Option<T>>>,
 {
     let end = Instant::now() + limit;
-    let mut last = None;
     loop {
-        match condition().await {
-            Ok(Some(value)) => return Ok(value),
-            Ok(None) => last = None,
-            Err(error) => last = Some(error),
+        let outcome = condition().await;
+        if let Ok(Some(value)) = outcome {
+            return Ok(value);
         }
         if Instant::now() >= end {
-            return Err(match last {
-                Some(error) => error.context(format!("{what}: not within {limit:?}")),
-                None => anyhow!("{what}: not within {limit:?}"),
+            return Err(match outcome {
+                Err(error) => error.context(format!("{what}: not within {limit:?}")),
+                Ok(_) => anyhow!("{what}: not within {limit:?}"),
             });
         }
         tokio::time::sleep(INTERVAL).await;

@@ -38,7 +38,10 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("rota-deployments", kit_and(&["rota-artifact"])),
         ("rota-workflows", kit_and(&[])),
         // The door has no database, no bus and no store of its own.
-        ("rota-gateway", vec!["rota-types", "rota-proto", "rota-rest", "rota-runtime", "rota-auth"]),
+        (
+            "rota-gateway",
+            vec!["rota-types", "rota-proto", "rota-rest", "rota-runtime", "rota-auth"],
+        ),
         (
             "rota-server",
             kit_and(&[
@@ -57,7 +60,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("rota-fleet", vec!["rota-rest", "rota-artifact", "rota-stack"]),
         ("rota-stack", vec![]),
         // What a stranger knows: addresses and documents, and how to start back-ends.
-        ("rota-e2e", vec!["rota-rest", "rota-stack"]),
+        ("rota-e2e", vec!["rota-rest", "rota-stack", "rota-fleet"]),
     ])
 }
 

@@ -74,7 +74,21 @@ impl SimulatedDevice {
 
     /// The authentication request: body and signature.
     pub fn authentication(&self) -> (Vec<u8>, String) {
-        let body = json!({ "id_data": self.identity().to_string(), "pubkey": self.public_key() });
+        self.signed(&json!({
+            "id_data": self.identity().to_string(), "pubkey": self.public_key(),
+        }))
+    }
+
+    /// The authentication request of a device that says which tenant it belongs to.
+    pub fn authentication_with(&self, tenant_token: &str) -> (Vec<u8>, String) {
+        self.signed(&json!({
+            "id_data": self.identity().to_string(),
+            "pubkey": self.public_key(),
+            "tenant_token": tenant_token,
+        }))
+    }
+
+    fn signed(&self, body: &Value) -> (Vec<u8>, String) {
         let body = body.to_string().into_bytes();
         let signature = STANDARD.encode(self.key.sign(&body));
         (body, signature)

@@ -68,7 +68,7 @@ impl Platform {
             .args(["--listen", &address.to_string(), "--admin-listen"])
             .arg(free_address()?.to_string())
             .args(["--log", "warn"])
-            .args(["--sign-in-per-minute", "1000000", "--auth-requests-per-minute", "10000000"])
+            .args(["--auth-requests-per-second", "1000000", "--auth-requests-burst", "1000000"])
             .env("ROTA_DATABASE_URL", postgres.url().expose_secret())
             .stdin(Stdio::null())
             .stdout(fs::File::create(&log)?)
