@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::{
     Clock, Readiness, Rpc, Service, SystemClock, Tasks, admin,
     lifecycle::Signals,
-    rpc, server,
+    server,
     settings::{PeerSettings, ProcessSettings, ServeSettings},
     telemetry::Telemetry,
 };
@@ -41,18 +41,10 @@ pub struct Env {
 }
 
 impl Env {
-    /// A transport to another service, from the setting `--<service>-url`.
+    /// A transport to another service, from the setting `--<service>-url`. For services that
+    /// [`run`] runs; other programs have [`PeerSettings`] among their own.
     pub fn rpc(&self, service: &'static str) -> Result<Rpc, ConfigError> {
-        let addresses = self.peers.addresses(service).ok_or_else(|| {
-            let variable = service.to_uppercase();
-            ConfigError::new(format!("--{service}-url (ROTA_{variable}_URL) is needed"))
-        })?;
-        let rpc = if self.peers.insecure_loopback {
-            rpc::connect_insecure(service, addresses)
-        } else {
-            rpc::connect(service, addresses, &self.peers.client_tls()?)
-        };
-        rpc.map_err(|error| ConfigError::new(sentence(&error)))
+        self.peers.rpc(service)
     }
 }
 
@@ -99,18 +91,25 @@ where
     C: Args,
     F: AsyncFnOnce(C, Arc<Env>) -> anyhow::Result<()>,
 {
-    let (process, settings) = match parse::<C>(name, std::env::args_os()) {
-        Ok(settings) => settings,
-        Err(code) => return code,
-    };
+    match parse::<C>(name, std::env::args_os()) {
+        Ok((process, settings)) => execute(name, &process, settings, start),
+        Err(code) => code,
+    }
+}
+
+/// Runs a program whose settings are known.
+fn execute<C, F>(name: &'static str, process: &ProcessSettings, settings: C, start: F) -> ExitCode
+where
+    F: AsyncFnOnce(C, Arc<Env>) -> anyhow::Result<()>,
+{
     install_crypto();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(name, &format!("cannot start threads: {error}"), 1),
     };
     let outcome = runtime.block_on(async {
-        let telemetry = Telemetry::start(name, &process)?;
-        let outcome = live(&process, settings, start).await;
+        let telemetry = Telemetry::start(name, process)?;
+        let outcome = live(process, settings, start).await;
         let _ = tokio::task::spawn_blocking(move || telemetry.finish()).await;
         outcome
     });
@@ -140,6 +139,9 @@ where
     let listener = TcpListener::bind(process.admin_listen).await.map_err(|error| {
         anyhow::Error::new(error).context(format!("cannot listen on {}", process.admin_listen))
     })?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "admin port open");
+    }
     admin::spawn(listener, env.readiness.clone(), &env.tasks);
     let stop = env.tasks.token();
     tokio::select! {
@@ -222,69 +224,5 @@ fn complain(name: &str, sentence: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// An error with its causes in one line.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(arguments: &[&str]) -> Result<(ProcessSettings, ServiceSettings<None>), ExitCode> {
-        let arguments = ["x"].iter().chain(arguments).map(OsString::from);
-        parse("deployments", arguments)
-    }
-
-    /// A service without settings of its own.
-    #[derive(Args)]
-    struct None {}
-
-    #[test]
-    fn settings_have_defaults_and_flags() {
-        let (process, settings) = parsed(&["--listen", "[::1]:7"]).unwrap();
-        assert_eq!(process.admin_listen.to_string(), "127.0.0.1:9464");
-        assert_eq!(settings.serve.listen.to_string(), "[::1]:7");
-        assert_eq!(settings.serve.trusted_peers[0], "gateway");
-    }
-
-    #[test]
-    fn a_wrong_value_ends_with_the_code_for_usage() {
-        for wrong in [["--listen", "nowhere"], ["--shutdown-seconds", "soon"], ["--no-such", "x"]] {
-            assert_eq!(parsed(&wrong).err(), Some(ExitCode::from(64)), "{wrong:?}");
-        }
-        assert_eq!(parsed(&["--help"]).err(), Some(ExitCode::SUCCESS));
-    }
-
-    #[test]
-    fn a_mistake_is_told_in_one_line_that_names_the_setting() {
-        let command = ProcessSettings::augment_args(clap::Command::new("x"));
-        let error = command.try_get_matches_from(["x", "--admin-listen", "here"]).unwrap_err();
-        let told = mistake(&error);
-        assert!(told.contains("--admin-listen") && told.contains("here"), "{told}");
-        assert!(!told.contains('\n') && !told.starts_with("error"), "{told}");
-    }
-
-    #[test]
-    fn missing_peers_and_certificates_are_named() {
-        let env = Env::new();
-        let error = env.rpc("inventory").err().unwrap();
-        assert_eq!(error.to_string(), "--inventory-url (ROTA_INVENTORY_URL) is needed");
-        let settings = parsed(&[]).unwrap().1;
-        let error = settings.serve.security(&settings.peers).unwrap_err();
-        assert!(error.to_string().contains("ROTA_TLS_CERT"), "{error}");
-        let peers = PeerSettings {
-            inventory_url: Some("https://a:1".to_owned()),
-            insecure_loopback: true,
-            ..PeerSettings::default()
-        };
-        let error = Env { peers, ..Env::new() }.rpc("inventory").err().unwrap();
-        assert!(error.to_string().contains("http://"), "{error}");
-    }
-}
+mod tests;

@@ -6,7 +6,9 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 use clap::Args;
 
 use crate::{
+    Rpc,
     caller::Trust,
+    rpc,
     run::ConfigError,
     server::Security,
     tls::{ClientCertificates, ClientTls, Identity, ServerTls},
@@ -83,7 +85,7 @@ pub struct PeerSettings {
 
 impl PeerSettings {
     /// The addresses of a service, if its setting is given.
-    pub(crate) fn addresses(&self, service: &str) -> Option<&str> {
+    fn addresses(&self, service: &str) -> Option<&str> {
         let setting = match service {
             "deviceauth" => &self.deviceauth_url,
             "inventory" => &self.inventory_url,
@@ -93,6 +95,20 @@ impl PeerSettings {
             _ => &None,
         };
         setting.as_deref()
+    }
+
+    /// A transport to another service, from the setting `--<service>-url`.
+    pub fn rpc(&self, service: &'static str) -> Result<Rpc, ConfigError> {
+        let addresses = self.addresses(service).ok_or_else(|| {
+            let variable = service.to_uppercase();
+            ConfigError::new(format!("--{service}-url (ROTA_{variable}_URL) is needed"))
+        })?;
+        let rpc = if self.insecure_loopback {
+            rpc::connect_insecure(service, addresses)
+        } else {
+            rpc::connect(service, addresses, &self.client_tls()?)
+        };
+        rpc.map_err(|error| ConfigError::new(sentence(&error)))
     }
 
     /// Certificate, key and authority, which go together.
@@ -146,4 +162,15 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .map(Duration::from_secs)
         .map_err(|_| "expected a whole number of seconds".to_owned())
+}
+
+/// An error with its causes in one line.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -86,4 +86,20 @@ mod tests {
         assert_eq!(incoming(&came), None);
         assert_eq!(traceparent(), None);
     }
+
+    #[tokio::test]
+    async fn with_an_exporter_the_current_span_is_the_parent_of_what_follows() {
+        use opentelemetry::trace::TracerProvider;
+        use tracing_subscriber::layer::SubscriberExt;
+
+        let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder().build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let _subscriber =
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let span = tracing::info_span!("here");
+        let next = continue_trace(Some(PARENT.to_owned()), span, async { traceparent() }).await;
+        let next = next.unwrap();
+        assert_eq!(next[..35], PARENT[..35], "the same trace");
+        assert_ne!(next, PARENT, "another span");
+    }
 }

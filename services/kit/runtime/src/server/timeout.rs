@@ -37,8 +37,8 @@ mod tests {
 
     #[test]
     fn every_unit_is_read_and_nonsense_is_not() {
-        assert_eq!(parse("1H"), Some(Duration::from_secs(3600)));
-        assert_eq!(parse("2M"), Some(Duration::from_secs(120)));
+        assert_eq!(parse("1H"), Some(Duration::from_hours(1)));
+        assert_eq!(parse("2M"), Some(Duration::from_mins(2)));
         assert_eq!(parse("3S"), Some(Duration::from_secs(3)));
         assert_eq!(parse("10000m"), Some(Duration::from_secs(10)));
         assert_eq!(parse("5u"), Some(Duration::from_micros(5)));

@@ -1,17 +1,22 @@
 //! The listener that devices and people reach.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Extension, Router, routing::get};
 use rota_runtime::{
-    Tasks, certificate,
+    Tasks, certificate, install_crypto,
     listen::{Limits, Listener, Peer},
     tls::{ClientCertificates, Protocols, ServerTls},
+};
+use rustls::{
+    ClientConfig, HandshakeKind, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::TlsConnector;
 
 use crate::certificates::Authority;
 
@@ -109,4 +114,34 @@ async fn tls_speaks_both_versions_of_http() {
     let client = builder().identity(device).build().unwrap();
     let answer = client.get(&url).send().await.unwrap().text().await.unwrap();
     assert!(answer.contains("device"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_device_that_comes_back_resumes_its_session() {
+    let dir = tempfile::tempdir().unwrap();
+    install_crypto();
+    let identity = certificate::ensure_self_signed(dir.path(), &["localhost".to_owned()]).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&identity.cert).unwrap()).unwrap();
+    let tls = ServerTls { identity, clients: ClientCertificates::NotAsked };
+    let (address, _tasks) = serve(Some(tls), Limits::default()).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = ClientConfig::builder_with_protocol_versions(&[version])
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(config));
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let name = "localhost".try_into().unwrap();
+            let mut stream = connector.connect(name, stream).await.unwrap();
+            let request = b"GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+            kinds.push(stream.get_ref().1.handshake_kind().unwrap());
+        }
+        assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed], "{version:?}");
+    }
 }

@@ -110,6 +110,6 @@ pub(crate) fn told(what: &str) -> HealthCheckRequest {
 
 /// The same, on behalf of the gateway.
 pub(crate) fn on_behalf(tenant: TenantId, what: &str) -> Request<HealthCheckRequest> {
-    let expires = chrono::Utc::now() + Duration::from_secs(60);
+    let expires = chrono::Utc::now() + Duration::from_mins(1);
     with_caller(told(what), &Caller::service("gateway", tenant, expires))
 }
