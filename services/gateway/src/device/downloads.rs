@@ -1,0 +1,147 @@
+//! Artifacts behind signed links, streamed through.
+
+use std::{fmt::Write, io, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::Stream;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rota_proto::deployments::v1::{
+    DownloadHead, DownloadRequest, DownloadResponse, download_response::Part,
+};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_stream::StreamExt;
+use tonic::Streaming;
+
+use crate::{app::App, convert::Malformed, error::Problem, extract::Who};
+
+/// What an Artifact calls itself.
+const CONTENT_TYPE: &str = "application/vnd.mender-artifact";
+
+/// Downloads an Artifact. The link is the permission; ranges are served, so that a download
+/// that was cut goes on.
+#[utoipa::path(get, path = "/api/devices/v1/deployments/download/artifacts/{id}", tag = "device",
+    params(("id" = String, Path), ("signature" = String, Query, description = "And what else the link holds")),
+    responses((status = 200, body = Vec<u8>, content_type = "application/vnd.mender-artifact"),
+              (status = 206, description = "A range"),
+              (status = 416, description = "The range lies outside")))]
+pub(crate) async fn download(
+    State(app): State<App>,
+    who: Who,
+    request: Request,
+) -> Result<Response, Problem> {
+    let place = Arc::clone(&app.transfers).try_acquire_owned();
+    let place = place.map_err(|_| Problem::unavailable("too many transfers are under way"))?;
+    let head_only = request.method() == Method::HEAD;
+    let wanted = DownloadRequest {
+        path: request.uri().path().to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+        range: text(request.headers(), &header::RANGE),
+        if_range: text(request.headers(), &header::IF_RANGE),
+        head_only,
+    };
+    drop(request);
+    let mut parts = app.artifacts().download(who.asks(wanted)).await?.into_inner();
+    let Some(DownloadResponse { part: Some(Part::Head(head)) }) = parts.message().await? else {
+        return Err(Malformed("download without a head").into());
+    };
+    let body = match head_only || head.unsatisfiable {
+        true => Body::empty(),
+        false => Body::from_stream(chunks(parts, place, app.config.transfer_idle_seconds)),
+    };
+    Ok(answer(&head, body))
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// The bytes as they come. The client sets the pace: nothing is fetched that it does not take.
+fn chunks(
+    parts: Streaming<DownloadResponse>,
+    place: OwnedSemaphorePermit,
+    idle: Duration,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    parts.timeout(idle).map(move |part| {
+        // Given back when the body is dropped, sent to its end or not.
+        let _ = &place;
+        match part {
+            Ok(Ok(DownloadResponse { part: Some(Part::Chunk(chunk)) })) => Ok(Bytes::from(chunk)),
+            Ok(Ok(_)) => Err(io::Error::other("a download with two heads")),
+            Ok(Err(status)) => Err(io::Error::other(status)),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    })
+}
+
+fn answer(head: &DownloadHead, body: Body) -> Response {
+    if head.unsatisfiable {
+        let mut response =
+            Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "the range lies outside")
+                .into_response();
+        let whole = format!("bytes */{}", head.total_size);
+        insert(response.headers_mut(), header::CONTENT_RANGE, &whole);
+        return response;
+    }
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_LENGTH, head.length.into());
+    insert(headers, header::ETAG, &quoted(&head.etag));
+    insert(headers, header::CONTENT_DISPOSITION, &disposition(&head.file_name));
+    if head.partial {
+        let last = (head.first + head.length).saturating_sub(1);
+        let range = format!("bytes {}-{last}/{}", head.first, head.total_size);
+        insert(headers, header::CONTENT_RANGE, &range);
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    response
+}
+
+/// Sets a header, if its value can be one.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn quoted(etag: &str) -> String {
+    if etag.ends_with('"') { etag.to_owned() } else { format!("\"{etag}\"") }
+}
+
+/// A file name for those that know no other letters than ASCII's, and the whole for the rest
+/// (RFC 6266).
+fn disposition(name: &str) -> String {
+    let plain = |letter: char| match letter {
+        '"' | '\\' | '/' => '_',
+        letter if letter.is_ascii_graphic() || letter == ' ' => letter,
+        _ => '_',
+    };
+    let fallback: String = name.chars().map(plain).collect();
+    let mut value = format!("attachment; filename=\"{fallback}\"");
+    if fallback != name {
+        // Writing to a String cannot fail.
+        let _ = write!(value, "; filename*=UTF-8''{}", utf8_percent_encode(name, NON_ALPHANUMERIC));
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_written_so_that_every_client_can_read_them() {
+        assert_eq!(disposition("a b.mender"), "attachment; filename=\"a b.mender\"");
+        assert_eq!(
+            disposition("a\"\r\né.mender"),
+            "attachment; filename=\"a____.mender\"; filename*=UTF-8''a%22%0D%0A%C3%A9%2Emender"
+        );
+    }
+}

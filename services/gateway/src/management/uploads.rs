@@ -1,0 +1,215 @@
+//! Uploads of Artifacts: a form whose last part is the file, streamed on as it comes.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{
+        FromRequest, Multipart, State,
+        multipart::{Field, MultipartError},
+    },
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use rota_proto::deployments::v1::{UploadEnd, UploadHead, UploadRequest, upload_request::Part};
+use rota_rest::artifacts as rest;
+use rota_runtime::within;
+use tokio::sync::mpsc::{self, Sender};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
+use uuid::Uuid;
+
+use crate::{app::App, error::Problem, extract::Who};
+
+/// The largest part besides the file, in bytes (server API: a description has up to 4096).
+const MAX_FIELD: usize = 4096;
+
+/// Parts besides the file.
+const MAX_FIELDS: usize = 16;
+
+/// Messages that wait for deployments to take them.
+const AHEAD: usize = 4;
+
+/// For a whole upload. What stands still ends much sooner.
+const DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How much of a body that is refused is read nevertheless, in bytes and time: clients that
+/// write before they read would else meet a closed connection instead of the answer.
+const MAX_DRAINED: usize = 64 << 20;
+const DRAINING: Duration = Duration::from_secs(5);
+
+/// Uploads an Artifact. The file is the form's last part.
+#[utoipa::path(post, path = "/api/management/v1/deployments/artifacts", tag = "artifacts",
+    request_body(content = rest::Upload, content_type = "multipart/form-data"),
+    responses((status = 201, headers(("Location" = String)))))]
+pub(crate) async fn upload(
+    State(app): State<App>,
+    who: Who,
+    request: axum::extract::Request,
+) -> Result<Response, Problem> {
+    let place = Arc::clone(&app.transfers).try_acquire_owned();
+    let _place = place.map_err(|_| Problem::unavailable("too many transfers are under way"))?;
+    let form = Multipart::from_request(request, &()).await.map_err(|_| not_a_form())?;
+    let mut form = Form { form, idle: app.config.transfer_idle_seconds };
+    let id = send(&app, &who, &mut form).await;
+    if id.is_err() {
+        form.drain().await;
+    }
+    let location = format!("/api/management/v1/deployments/artifacts/{}", id?);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
+}
+
+/// Hands the form on while it is read. Gives the new Artifact's id.
+async fn send(app: &App, who: &Who, form: &mut Form) -> Result<String, Problem> {
+    let (parts, ahead) = mpsc::channel(AHEAD);
+    let mut deployments = app.artifacts();
+    let stream = who.asks(ReceiverStream::new(ahead));
+    let request: Request<ReceiverStream<_>> = within(DEADLINE, stream);
+    // Without the end, which is the last thing to be sent, deployments keeps nothing.
+    let (read, taken) = tokio::join!(
+        form.forward(parts, app.config.max_artifact_bytes),
+        deployments.upload(request),
+    );
+    match (read, taken) {
+        (Err(Cut::Form(problem)), _) => Err(problem),
+        (_, Err(status)) => Err(status.into()),
+        (Ok(()), Ok(answer)) => Ok(answer.into_inner().artifact_id),
+        (Err(Cut::Deployments), Ok(_)) => {
+            tracing::error!("deployments took an upload before its end");
+            Err(Problem::internal())
+        }
+    }
+}
+
+/// Why a form was not handed on to its end.
+enum Cut {
+    /// The form is at fault.
+    Form(Problem),
+    /// Deployments takes no more, and says why itself.
+    Deployments,
+}
+
+impl<E: Into<Problem>> From<E> for Cut {
+    fn from(error: E) -> Self {
+        Self::Form(error.into())
+    }
+}
+
+struct Form {
+    form: Multipart,
+    idle: Duration,
+}
+
+impl Form {
+    async fn forward(&mut self, parts: Sender<UploadRequest>, max: u64) -> Result<(), Cut> {
+        let idle = self.idle;
+        let mut head = UploadHead::default();
+        for _ in 0..MAX_FIELDS {
+            let Some(mut field) = self.next().await? else { break };
+            match field.name() {
+                Some("artifact") => {
+                    send_part(&parts, Part::Head(head), idle).await?;
+                    send_file(&parts, &mut field, max, idle).await?;
+                    drop(field);
+                    if self.next().await?.is_some() {
+                        return Err(Problem::invalid("the artifact must be the last part").into());
+                    }
+                    return send_part(&parts, Part::End(UploadEnd {}), idle).await;
+                }
+                Some("description") => head.description = text(&mut field, idle).await?,
+                Some("size") => head.size = Some(size(&text(&mut field, idle).await?)?),
+                Some("artifact_id") => {
+                    head.artifact_id = Some(artifact_id(&text(&mut field, idle).await?)?);
+                }
+                _ => drop(text(&mut field, idle).await?),
+            }
+        }
+        Err(Problem::invalid("the form has no part named artifact").into())
+    }
+
+    async fn next(&mut self) -> Result<Option<Field<'_>>, Problem> {
+        in_time(self.idle, self.form.next_field()).await
+    }
+
+    /// Reads a refused body a little further, or to its end.
+    async fn drain(&mut self) {
+        let reading = async {
+            let mut drained = 0;
+            while let Ok(Some(mut field)) = self.form.next_field().await {
+                while let Ok(Some(chunk)) = field.chunk().await {
+                    drained += chunk.len();
+                    if drained > MAX_DRAINED {
+                        return;
+                    }
+                }
+            }
+        };
+        // What is not read by then is cut off.
+        let _ = tokio::time::timeout(DRAINING, reading).await;
+    }
+}
+
+async fn send_part(parts: &Sender<UploadRequest>, part: Part, idle: Duration) -> Result<(), Cut> {
+    match parts.send_timeout(UploadRequest { part: Some(part) }, idle).await {
+        Ok(()) => Ok(()),
+        Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Cut::Deployments),
+        Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Problem::timeout().into()),
+    }
+}
+
+async fn send_file(
+    parts: &Sender<UploadRequest>,
+    file: &mut Field<'_>,
+    max: u64,
+    idle: Duration,
+) -> Result<(), Cut> {
+    let mut taken = 0;
+    while let Some(chunk) = next_chunk(file, idle).await? {
+        taken += chunk.len() as u64;
+        if taken > max {
+            return Err(Problem::too_large(max).into());
+        }
+        send_part(parts, Part::Chunk(chunk.into()), idle).await?;
+    }
+    Ok(())
+}
+
+async fn text(field: &mut Field<'_>, idle: Duration) -> Result<String, Problem> {
+    let name = field.name().unwrap_or_default().to_owned();
+    let mut text = Vec::new();
+    while let Some(chunk) = next_chunk(field, idle).await? {
+        text.extend_from_slice(&chunk);
+        if text.len() > MAX_FIELD {
+            return Err(Problem::invalid(format!("{name}: at most {MAX_FIELD} bytes are allowed")));
+        }
+    }
+    String::from_utf8(text).map_err(|_| Problem::invalid(format!("{name}: not UTF-8")))
+}
+
+async fn next_chunk(field: &mut Field<'_>, idle: Duration) -> Result<Option<Bytes>, Problem> {
+    in_time(idle, field.chunk()).await
+}
+
+async fn in_time<T>(
+    idle: Duration,
+    read: impl Future<Output = Result<T, MultipartError>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(idle, read).await {
+        Ok(read) => read.map_err(|_| Problem::invalid("the form is malformed or was cut")),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the upload stands still")),
+    }
+}
+
+fn size(text: &str) -> Result<u64, Problem> {
+    text.trim().parse().map_err(|_| Problem::invalid("size: not a number of bytes"))
+}
+
+fn artifact_id(text: &str) -> Result<String, Problem> {
+    let id = Uuid::parse_str(text.trim());
+    Ok(id.map_err(|_| Problem::invalid("artifact_id: not a valid UUID"))?.to_string())
+}
+
+fn not_a_form() -> Problem {
+    let error = "expected multipart/form-data with a boundary";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error)
+}

@@ -1,0 +1,242 @@
+//! Which tokens to believe, kept fresh by streams from those who issue them.
+//!
+//! deviceauth and accounts each tell their keys, what they revoked, and several times a second
+//! that nothing else has changed. As long as that is heard, a token is judged without asking
+//! anybody; when it is not, nobody can say, and a request is told to come again. Any replica
+//! of an issuer knows everything, so that one stream to one of them is enough.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rota_auth::{
+    DeviceClaims, KeySet, RevocationSet, Standing, TokenError, TokenVerifier, UserClaims,
+};
+use rota_proto::trust::v1::{
+    Revocation, Snapshot, TrustUpdate, VerifyingKey, WatchRequest,
+    trust_service_client::TrustServiceClient, trust_update::Update,
+};
+use rota_runtime::{Check, Rpc, Tasks, with_caller};
+use rota_types::{Caller, TenantId};
+use tokio_util::sync::CancellationToken;
+use tonic::Request;
+use uuid::Uuid;
+
+use crate::metrics;
+
+/// How long what was heard last is relied on.
+const FRESHNESS: Duration = Duration::from_secs(1);
+
+/// A stream that is silent for so long is given up for another, while what it said is still
+/// fresh.
+const SILENCE: Duration = Duration::from_millis(600);
+
+/// The pause before a stream is opened again is random up to this.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the statement holds that it is a gateway that listens.
+const LIFETIME: TimeDelta = TimeDelta::minutes(1);
+
+/// The streams of both issuers.
+pub(crate) struct Trust {
+    pub(crate) devices: Issuer<DeviceClaims>,
+    pub(crate) people: Issuer<UserClaims>,
+}
+
+impl Trust {
+    pub(crate) fn new(deviceauth: Rpc, accounts: Rpc) -> Self {
+        Self { devices: Issuer::new(deviceauth), people: Issuer::new(accounts) }
+    }
+
+    /// Listens to both issuers until stopped.
+    pub(crate) fn spawn(self: &Arc<Self>, tasks: &Tasks) {
+        let (trust, stop) = (Arc::clone(self), tasks.token());
+        tasks.spawn("device trust", async move { trust.devices.watch(stop).await });
+        let (trust, stop) = (Arc::clone(self), tasks.token());
+        tasks.spawn("user trust", async move { trust.people.watch(stop).await });
+    }
+
+    /// Ready are those who know whom to believe.
+    pub(crate) fn check(self: &Arc<Self>) -> Check {
+        let trust = Arc::clone(self);
+        Check::new("trust", move || {
+            let trust = Arc::clone(&trust);
+            async move {
+                match (trust.devices.is_fresh(), trust.people.is_fresh()) {
+                    (true, true) => Ok(()),
+                    (false, _) => Err("nothing is heard from deviceauth".to_owned()),
+                    (_, false) => Err("nothing is heard from accounts".to_owned()),
+                }
+            }
+        })
+    }
+}
+
+/// Claims, and what is said to whoever shows none.
+pub(crate) trait Issued: rota_auth::Claims {
+    /// The value of `WWW-Authenticate`.
+    const CHALLENGE: &'static str;
+    /// The kind, as metrics and logs name it.
+    const KIND: &'static str;
+    /// The token's id and epoch, by which it is revoked.
+    fn revocable(&self) -> (Uuid, u64);
+}
+
+impl Issued for DeviceClaims {
+    const CHALLENGE: &'static str = r#"Bearer realm="DeviceJWT""#;
+    const KIND: &'static str = "device";
+
+    fn revocable(&self) -> (Uuid, u64) {
+        (self.auth_set.uuid(), self.epoch)
+    }
+}
+
+impl Issued for UserClaims {
+    const CHALLENGE: &'static str = r#"Bearer realm="ManagementJWT""#;
+    const KIND: &'static str = "user";
+
+    fn revocable(&self) -> (Uuid, u64) {
+        (self.session.uuid(), self.epoch)
+    }
+}
+
+/// Why a token opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It proves nothing.
+    Invalid(TokenError),
+    /// It was withdrawn.
+    Revoked,
+    /// Nobody can say at the moment.
+    Unknown,
+}
+
+/// One who issues tokens, as far as is known here.
+pub(crate) struct Issuer<C> {
+    client: TrustServiceClient<Rpc>,
+    verifier: TokenVerifier<C>,
+    revoked: RevocationSet,
+}
+
+impl<C: Issued> Issuer<C> {
+    fn new(rpc: Rpc) -> Self {
+        let client = TrustServiceClient::new(rpc);
+        // What was revoked is never forgotten here: how long tokens live is the issuer's
+        // business, and a revocation takes less memory than a connection.
+        let revoked = RevocationSet::new(FRESHNESS, None);
+        Self { client, verifier: TokenVerifier::new(), revoked }
+    }
+
+    /// What a token says, if it opens anything.
+    pub(crate) fn judge(&self, token: &str, now: DateTime<Utc>) -> Result<Arc<C>, Refusal> {
+        let judged = self.verifier.verify(token, now);
+        let refusal = match judged {
+            Ok(claims) => {
+                let (id, epoch) = claims.revocable();
+                match self.revoked.check(id, epoch, Instant::now()) {
+                    Standing::Valid => return Ok(claims),
+                    Standing::Revoked => Refusal::Revoked,
+                    Standing::Unknown => Refusal::Unknown,
+                }
+            }
+            // The key may be one that was not heard of yet.
+            Err(TokenError::UnknownKey) if !self.is_fresh() => Refusal::Unknown,
+            Err(error) => Refusal::Invalid(error),
+        };
+        if refusal == Refusal::Unknown {
+            metrics::undecided(C::KIND);
+        }
+        Err(refusal)
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.verifier.has_keys() && self.revoked.is_fresh(Instant::now())
+    }
+
+    async fn watch(&self, stop: CancellationToken) {
+        let mut known = false;
+        loop {
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = self.listen(&mut known) => ended,
+            };
+            if known && !self.is_fresh() {
+                known = false;
+                metrics::trust_fresh(C::KIND, false);
+                tracing::warn!(kind = C::KIND, reason = ended, "tokens cannot be judged now");
+            }
+            let pause = RECONNECT_PAUSE.mul_f64(rand::random_range(0.1..1.0));
+            if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Follows one stream to its end, and says how it ended.
+    async fn listen(&self, known: &mut bool) -> String {
+        let caller = Caller::service("gateway", TenantId(Uuid::nil()), Utc::now() + LIFETIME);
+        let request = with_caller(Request::new(WatchRequest {}), &caller);
+        let mut client = self.client.clone();
+        let mut stream = match tokio::time::timeout(SILENCE, client.watch(request)).await {
+            Ok(Ok(stream)) => stream.into_inner(),
+            Ok(Err(status)) => return status.message().to_owned(),
+            Err(_) => return "no answer".to_owned(),
+        };
+        let mut loaded = false;
+        loop {
+            let update = match tokio::time::timeout(SILENCE, stream.message()).await {
+                Ok(Ok(Some(TrustUpdate { update: Some(update) }))) => update,
+                Ok(Ok(Some(TrustUpdate { update: None }))) => continue,
+                Ok(Ok(None)) => return "the stream ended".to_owned(),
+                Ok(Err(status)) => return status.message().to_owned(),
+                Err(_) => return "the stream fell silent".to_owned(),
+            };
+            let understood = match update {
+                Update::Snapshot(snapshot) => {
+                    loaded = self.load(snapshot);
+                    loaded
+                }
+                Update::Revocation(revocation) => self.revoke(&revocation),
+                Update::Heartbeat(_) => {
+                    if loaded {
+                        self.hear(known);
+                    }
+                    true
+                }
+            };
+            if !understood {
+                return "an update cannot be read".to_owned();
+            }
+        }
+    }
+
+    /// Takes in what is known so far. It is complete with the next heartbeat: what is too long
+    /// for one message goes on as revocations.
+    fn load(&self, snapshot: Snapshot) -> bool {
+        let keys: Option<Vec<_>> = snapshot.keys.into_iter().map(key).collect();
+        let Some(keys) = keys else { return false };
+        self.verifier.set_keys(KeySet::new(keys));
+        snapshot.revocations.iter().all(|revocation| self.revoke(revocation))
+    }
+
+    fn revoke(&self, revocation: &Revocation) -> bool {
+        let id = revocation.subject.parse().ok();
+        let Some((id, epoch)) = id.zip(u64::try_from(revocation.epoch).ok()) else { return false };
+        self.revoked.revoke(id, epoch, Instant::now());
+        true
+    }
+
+    fn hear(&self, known: &mut bool) {
+        self.revoked.heartbeat(Instant::now());
+        if !std::mem::replace(known, true) {
+            metrics::trust_fresh(C::KIND, true);
+            tracing::info!(kind = C::KIND, "tokens can be judged");
+        }
+    }
+}
+
+fn key(key: VerifyingKey) -> Option<(String, [u8; 32])> {
+    Some((key.id, key.ed25519.try_into().ok()?))
+}
