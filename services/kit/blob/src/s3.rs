@@ -129,6 +129,23 @@ fn time(at: Option<&StoreTime>) -> DateTime<Utc> {
     at.and_then(|at| DateTime::from_timestamp(at.secs(), at.subsec_nanos())).unwrap_or_default()
 }
 
+/// The `Range` header that asks for a part; none for the whole.
+fn header(range: ByteRange) -> Option<String> {
+    match range {
+        ByteRange::ALL => None,
+        ByteRange { start, end: None } => Some(format!("bytes={start}-")),
+        // Amazon refuses ends beyond 2^63.
+        ByteRange { start, end: Some(end) } => {
+            Some(format!("bytes={start}-{}", (end - 1).min(i64::MAX.unsigned_abs())))
+        }
+    }
+}
+
+/// The whole blob's size in a `Content-Range` header: `bytes 0-9/100`.
+fn total(content_range: &str) -> Option<u64> {
+    content_range.rsplit_once('/')?.1.parse().ok()
+}
+
 /// The bytes of an answer, none of which may be long in coming.
 fn body(answer: GetObjectOutput) -> BoxStream<'static, Result<bytes::Bytes, BlobError>> {
     stream::try_unfold(answer.body, |mut body| async move {
@@ -151,32 +168,32 @@ impl Blobs for S3Blobs {
     }
 
     async fn get(&self, key: &BlobKey, range: ByteRange) -> Result<Option<Blob>, BlobError> {
-        // The size first: it decides which ranges there are, and whether there are any.
-        let Some(info) = self.head(key).await? else { return Ok(None) };
-        let range = range.within(info.size)?;
-        if range.is_empty() {
-            return Ok(Some(Blob { info, range, body: stream::empty().boxed() }));
+        if range.end.is_some_and(|end| end <= range.start) {
+            let Some(info) = self.head(key).await? else { return Ok(None) };
+            return Err(BlobError::Range { size: info.size });
         }
-        let answer = self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(key.to_string())
-            .range(format!("bytes={}-{}", range.start, range.end - 1))
-            .send()
-            .await;
-        match answer {
-            Ok(answer) => Ok(Some(Blob { info, range, body: body(answer) })),
-            // Removed a moment ago.
-            Err(error)
-                if error.as_service_error().is_some_and(
-                    aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key,
-                ) =>
-            {
-                Ok(None)
+        let request = self.client.get_object().bucket(&self.bucket).key(key.to_string());
+        let answer = request.set_range(header(range)).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+            Err(error) if error.code() == Some("InvalidRange") => {
+                let Some(info) = self.head(key).await? else { return Ok(None) };
+                return Err(BlobError::Range { size: info.size });
             }
-            Err(error) => Err(failed("give the blob")(error)),
-        }
+            Err(error) => return Err(failed("give the blob")(error)),
+        };
+        let sent = size(answer.content_length);
+        let size = match &answer.content_range {
+            Some(range) => total(range).ok_or_else(|| BlobError::Store {
+                operation: "say how large the blob is",
+                source: format!("content range {range:?}").into(),
+            })?,
+            None => sent,
+        };
+        let info = BlobInfo { size, modified: time(answer.last_modified.as_ref()) };
+        let range = range.within(size)?;
+        Ok(Some(Blob { info, range, body: body(answer) }))
     }
 
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobInfo>, BlobError> {
@@ -274,6 +291,15 @@ fn disposition(file_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_asked_for_and_understood() {
+        assert_eq!(header(ByteRange::ALL), None);
+        assert_eq!(header(ByteRange::starting_at(5)).unwrap(), "bytes=5-");
+        assert_eq!(header(ByteRange::from(5..10)).unwrap(), "bytes=5-9");
+        assert_eq!(total("bytes 5-9/100"), Some(100));
+        assert_eq!(total("bytes 5-9/*"), None);
+    }
 
     #[test]
     fn file_names_cannot_leave_their_quotes() {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,8 +26,8 @@ use crate::tls::ClientTls;
 /// For TCP, TLS and HTTP/2 to be set up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a replica that could not be reached is left alone while others can be.
-const COOL_DOWN: Duration = Duration::from_millis(500);
+/// How often a lost replica is looked for while others answer.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A ping goes out after this much silence; without an answer the connection is given up.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -45,13 +45,13 @@ pub(super) struct Replica {
     tls: Option<ClientTls>,
     open: Mutex<Option<SendRequest<Body>>>,
     /// Held while connecting, so that callers wait for one connection instead of making many.
-    dialing: tokio::sync::Mutex<()>,
-    unreachable_since: Mutex<Option<Instant>>,
+    dialing: Arc<tokio::sync::Mutex<()>>,
+    lost_at: Mutex<Option<Instant>>,
     under_way: AtomicUsize,
 }
 
 /// Counts a call as under way until it is dropped.
-pub(super) struct UnderWay(std::sync::Arc<Replica>);
+pub(super) struct UnderWay(Arc<Replica>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
@@ -84,16 +84,16 @@ impl Replica {
             port,
             tls,
             open: Mutex::new(None),
-            dialing: tokio::sync::Mutex::new(()),
-            unreachable_since: Mutex::new(None),
+            dialing: Arc::default(),
+            lost_at: Mutex::new(None),
             under_way: AtomicUsize::new(0),
         })
     }
 
     /// Counts a call that goes here.
-    pub(super) fn enter(self: &std::sync::Arc<Self>) -> UnderWay {
+    pub(super) fn enter(self: &Arc<Self>) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        UnderWay(std::sync::Arc::clone(self))
+        UnderWay(Arc::clone(self))
     }
 
     /// Calls under way, as the measure of load.
@@ -101,12 +101,29 @@ impl Replica {
         self.under_way.load(Ordering::Relaxed)
     }
 
-    /// Whether the last attempt to reach it failed a short while ago.
-    pub(super) fn is_cooling(&self) -> bool {
-        self.unreachable_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some_and(|since| since.elapsed() < COOL_DOWN)
+    /// Whether the last attempt to reach it failed. While others can be reached, calls go to
+    /// them, and none has to wait for this one.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost_at().is_some()
+    }
+
+    /// Looks for a lost replica in the background, once in a while.
+    pub(super) fn look_for(self: &Arc<Self>) {
+        if self.lost_at().is_none_or(|at| at.elapsed() < LOOK_AGAIN) {
+            return;
+        }
+        if let Ok(dialing) = Arc::clone(&self.dialing).try_lock_owned() {
+            let this = Arc::clone(self);
+            tokio::spawn(async move {
+                // Whoever calls next learns what came of it.
+                let _ = this.dial_within_limit().await;
+                drop(dialing);
+            });
+        }
+    }
+
+    fn lost_at(&self) -> Option<Instant> {
+        *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts the replica's scheme and authority in front of a request's path.
@@ -125,16 +142,26 @@ impl Replica {
         if let Some(open) = self.open() {
             return Ok(open);
         }
+        let lost_before = self.lost_at();
         let _dialing = self.dialing.lock().await;
         if let Some(open) = self.open() {
             return Ok(open);
         }
+        if self.lost_at() != lost_before {
+            // Somebody else has just tried, while we waited; it would take us as long.
+            return Err("the replica was lost a moment ago".into());
+        }
+        self.dial_within_limit().await
+    }
+
+    /// Connects; the caller holds `dialing`.
+    async fn dial_within_limit(&self) -> Result<SendRequest<Body>, StdError> {
         let dialed = match tokio::time::timeout(CONNECT_TIMEOUT, self.dial()).await {
             Ok(dialed) => dialed,
             Err(_) => Err("no connection within 2 s".into()),
         };
-        let failed = dialed.is_err().then(Instant::now);
-        *self.unreachable_since.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        let lost_at = dialed.is_err().then(Instant::now);
+        *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner) = lost_at;
         let connection = dialed?;
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
         Ok(connection)
@@ -153,7 +180,7 @@ impl Replica {
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else { return handshake(stream).await };
         // Read at each connection, so that renewed certificates are used without a restart.
-        let connector = TlsConnector::from(std::sync::Arc::new(tls.load()?));
+        let connector = TlsConnector::from(Arc::new(tls.load()?));
         let name = ServerName::try_from(self.host.clone())?;
         handshake(connector.connect(name, stream).await?).await
     }

@@ -1,12 +1,9 @@
 //! The replicas of a service in other processes: load is shared among those that can be
 //! reached.
 
-use std::{
-    cmp::Reverse,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use http::{Request, Response};
@@ -91,6 +88,7 @@ impl Pool {
         &self,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, StdError> {
+        self.replicas.iter().for_each(Replica::look_for);
         for replica in self.order() {
             let under_way = replica.enter();
             let mut connection = match replica.connection().await {
@@ -115,14 +113,12 @@ impl Pool {
     /// All replicas, best first, and the best once more at the end: its connection may have
     /// been closed just now, and a new one be made.
     fn order(&self) -> Vec<Arc<Replica>> {
-        let count = self.replicas.len();
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut order: Vec<_> =
-            (0..count).map(|at| &self.replicas[(first.wrapping_add(at)) % count]).collect();
+        let mut order = self.replicas.clone();
+        order.rotate_left(self.turn.fetch_add(1, Ordering::Relaxed) % self.replicas.len());
         // The sort is stable: among equals it is the next one's turn.
-        order.sort_by_key(|replica| (Reverse(!replica.is_cooling()), replica.load()));
-        order.push(order[0]);
-        order.into_iter().cloned().collect()
+        order.sort_by_key(|replica| (replica.is_lost(), replica.load()));
+        order.push(Arc::clone(&order[0]));
+        order
     }
 }
 

@@ -1,19 +1,28 @@
 //! Several replicas of a service: load is shared, and one that dies is not missed.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::body::Body;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rota_runtime::{
     Rpc, Tasks, idempotent,
-    rpc::{ConnectError, connect_insecure},
+    rpc::{ConnectError, connect, connect_insecure},
     server::{self, Security},
+    within,
 };
 use tokio::sync::Notify;
 use tonic::Code;
 
-use crate::sample::{Sample, client, told};
+use crate::{
+    certificates::Authority,
+    sample::{Sample, client, told},
+};
 
 struct Replica {
     sample: Sample,
@@ -162,5 +171,33 @@ fn addresses_that_cannot_work_are_found_at_once() {
     {
         let error = connect_insecure("sample", wrong).err().unwrap();
         assert!(matches!(error, ConnectError::Address { .. }), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_replica_that_does_not_answer() {
+    let steady = Replica::start().await;
+    // Takes connections into its queue and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = Authority::new();
+    let tls = authority.client("gateway");
+    let security = authority.security("sample", "gateway");
+    let (tasks, loopback) = (Tasks::new(), ([127, 0, 0, 1], 0).into());
+    let bound = server::serve("sample", steady.sample.routes(), loopback, security, &tasks).await;
+    let urls = format!(
+        "https://localhost:{},https://localhost:{}",
+        silent.local_addr().unwrap().port(),
+        bound.unwrap().port()
+    );
+    let rpc = connect("sample", &urls, &tls).unwrap();
+    // The first calls find out; from then on it is only looked for in the background.
+    for _ in 0..2 {
+        client(&rpc).check(told("ok")).await.unwrap();
+    }
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(1200) {
+        let call = within(Duration::from_millis(500), told("ok"));
+        client(&rpc).check(call).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
