@@ -13,7 +13,7 @@ pub(super) async fn start(folder: &Path) -> Result<Platform> {
     let port = free_port()?;
     let mut server = Program::new("rota-server", programs::ours("rota-server")?, folder)
         .flag("--data-dir", &data)
-        .flag("--listen", format!("127.0.0.1:{port}"))
+        .flag("--https-listen", format!("127.0.0.1:{port}"))
         .flag("--admin-listen", format!("127.0.0.1:{}", free_port()?))
         .flag("--public-url", format!("https://localhost:{port}"))
         .start()?;

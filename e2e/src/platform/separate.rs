@@ -54,7 +54,6 @@ impl Backends {
         let bucket = s3.buckets.first().context("an S3 server without a bucket")?;
         Ok(vec![
             ("ROTA_DATABASE_URL", self.postgres.url().expose_secret().to_owned()),
-            ("ROTA_DATABASE_CONNECTIONS", "8".to_owned()),
             ("ROTA_NATS_URL", self.nats.url().to_owned()),
             ("ROTA_S3_ENDPOINT", self.s3.endpoint().to_owned()),
             ("ROTA_S3_BUCKET", bucket.clone()),
@@ -78,6 +77,8 @@ pub(super) async fn start(folder: &Path) -> Result<Platform> {
     let authority = Authority::open(folder.join("certificates"))?;
     let places = places()?;
     let mut environment = backends.environment()?;
+    let link_keys = folder.join("link-keys");
+    environment.push(("ROTA_LINK_KEYS", link_keys.to_string_lossy().into_owned()));
     environment.extend(addresses(&places));
 
     create_administrator(folder, &environment)?;
@@ -145,12 +146,15 @@ fn program(
     let name = format!("rota-{}", place.part.name());
     let log = folder.join(format!("{}-{}", place.part.name(), place.index));
     std::fs::create_dir_all(&log)?;
+    let listen = if place.part == Part::Gateway { "--https-listen" } else { "--listen" };
     let mut program = Program::new(&name, programs::ours(&name)?, &log)
-        .flag("--listen", place.listen.to_string())
+        .flag(listen, place.listen.to_string())
         .flag("--admin-listen", place.admin.to_string())
         .flag("--tls-cert", &identity.certificate)
         .flag("--tls-key", &identity.key)
-        .flag("--tls-ca", &identity.ca);
+        .flag("--tls-ca", &identity.ca)
+        .environment("ROTA_HTTPS_CERT", &identity.certificate.to_string_lossy())
+        .environment("ROTA_HTTPS_KEY", &identity.key.to_string_lossy());
     for (variable, value) in environment {
         program = program.environment(variable, value);
     }

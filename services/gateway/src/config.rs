@@ -54,9 +54,9 @@ pub struct Config {
           value_parser = seconds)]
     pub transfer_idle_seconds: Duration,
     /// The largest Artifact that may be uploaded, in bytes.
-    #[arg(long, env = "ROTA_MAX_ARTIFACT_BYTES", default_value_t = MAX_ARTIFACT_BYTES,
+    #[arg(long, env = "ROTA_MAX_UPLOAD_BYTES", default_value_t = MAX_UPLOAD_BYTES,
           value_name = "BYTES")]
-    pub max_artifact_bytes: u64,
+    pub max_upload_bytes: u64,
 }
 
 /// Where a gateway in a process of its own is reached.
@@ -84,7 +84,7 @@ impl Https {
 }
 
 /// 10 GiB (server API, artifacts: `storage.max_image_size`).
-const MAX_ARTIFACT_BYTES: u64 = 10 << 30;
+const MAX_UPLOAD_BYTES: u64 = 10 << 30;
 
 /// The beginning of every absolute link: scheme, host and perhaps a path, without a slash at
 /// the end.

@@ -67,7 +67,7 @@ async fn send(app: &App, who: &Who, form: &mut Form) -> Result<String, Problem> 
     let request: Request<ReceiverStream<_>> = within(DEADLINE, stream);
     // Without the end, which is the last thing to be sent, deployments keeps nothing.
     let (read, taken) = tokio::join!(
-        form.forward(parts, app.config.max_artifact_bytes),
+        form.forward(parts, app.config.max_upload_bytes),
         deployments.upload(request),
     );
     match (read, taken) {

@@ -65,7 +65,7 @@ impl Platform {
         let server = Command::new(ours("rota-server")?)
             .arg("--data-dir")
             .arg(&data)
-            .args(["--listen", &address.to_string(), "--admin-listen"])
+            .args(["--https-listen", &address.to_string(), "--admin-listen"])
             .arg(free_address()?.to_string())
             .args(["--log", "warn"])
             .args(["--auth-requests-per-second", "1000000", "--auth-requests-burst", "1000000"])

@@ -1,1 +1,0 @@
-//! All services in one process.
