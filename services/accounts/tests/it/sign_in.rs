@@ -1,0 +1,148 @@
+//! People sign in and out.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use rota_proto::{
+    accounts::v1::{LoginRequest, LogoutRequest, SetTenantSuspendedRequest},
+    trust::v1::{WatchRequest, trust_update::Update},
+};
+use rota_runtime::with_caller;
+use rota_types::{ErrorCode, Permission};
+use tokio::time::{Instant, timeout};
+use tonic::{Code, Request};
+
+use crate::world::{ADMIN, PASSWORD, World, caller, claims, platform};
+
+#[tokio::test]
+async fn a_person_signs_in_with_address_and_password() {
+    let (_world, replica) = World::start().await;
+    let claims = claims(&replica.login("Admin@Example.COM", PASSWORD).await.unwrap());
+    assert_eq!(claims.email, ADMIN);
+    assert_eq!(claims.permissions, [Permission::Manage]);
+    assert_eq!(claims.iss, "mender.useradm");
+    assert_eq!(claims.exp, Some(claims.iat + 604_800));
+
+    let me = replica.me(&replica.enter(ADMIN).await).await.unwrap();
+    assert_eq!((me.email.as_str(), me.id), (ADMIN, claims.user.to_string()));
+    assert_eq!(me.roles, ["RBAC_ROLE_PERMIT_ALL"]);
+    assert_eq!(me.last_login.unwrap().seconds, 1_800_000_000);
+    assert_eq!(me.tenant_id, claims.tenant.to_string());
+}
+
+#[tokio::test]
+async fn an_unknown_address_and_a_wrong_password_are_refused_alike() {
+    let (_world, replica) = World::start().await;
+    let wrong = replica.login(ADMIN, "wrong horse").await.unwrap_err();
+    assert_eq!(wrong.code, ErrorCode::Unauthenticated);
+    for (email, password) in [("nobody@example.com", PASSWORD), ("", ""), ("no address", "x")] {
+        assert_eq!(replica.login(email, password).await.unwrap_err(), wrong, "{email}");
+    }
+    let long = replica.login(ADMIN, &"x".repeat(2000)).await.unwrap_err();
+    assert_eq!(long.code, ErrorCode::Invalid);
+}
+
+#[tokio::test]
+async fn a_token_may_have_no_end() {
+    let (world, replica) = World::start().await;
+    let request =
+        LoginRequest { email: ADMIN.to_owned(), password: PASSWORD.to_owned(), no_expiry: true };
+    let token = replica.send(request).await.unwrap();
+    assert_eq!(claims(&token).exp, None);
+    let request = with_caller(Request::new(LogoutRequest {}), &caller(&token));
+    replica.management.clone().logout(request).await.unwrap();
+    // Remembered for good, since nothing else ends the token.
+    let forever: bool = sqlx::query_scalar(
+        "select bool_and(expires_at > now() + interval '1000 years') from accounts.revocations",
+    )
+    .fetch_one(&mut world.owner().await)
+    .await
+    .unwrap();
+    assert!(forever);
+}
+
+#[tokio::test]
+async fn signing_out_reaches_the_watchers_of_another_replica_within_a_second() {
+    let (world, one) = World::start().await;
+    let two = world.replica().await;
+    let token = one.login(ADMIN, PASSWORD).await.unwrap();
+    let mut watch = loop {
+        match two.trust.clone().watch(platform(WatchRequest {})).await {
+            Ok(watch) => break watch.into_inner(),
+            Err(status) => assert_eq!(status.code(), Code::Unavailable, "not listening yet"),
+        }
+        tokio::task::yield_now().await;
+    };
+    let first = watch.message().await.unwrap().unwrap().update.unwrap();
+    assert!(matches!(first, Update::Snapshot(it) if it.revocations.is_empty()));
+
+    let asked = Instant::now();
+    let request = with_caller(Request::new(LogoutRequest {}), &caller(&token));
+    one.management.clone().logout(request).await.unwrap();
+    let revocation = timeout(Duration::from_secs(10), async {
+        loop {
+            let update = watch.message().await.unwrap().unwrap().update.unwrap();
+            if let Update::Revocation(revocation) = update {
+                return revocation;
+            }
+        }
+    });
+    let revocation = revocation.await.expect("the watcher is told");
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert_eq!(revocation.subject, claims(&token).session.to_string());
+    assert!(revocation.epoch > i64::try_from(claims(&token).epoch).unwrap());
+}
+
+#[tokio::test]
+async fn the_eleventh_sign_in_ends_the_first() {
+    let (world, replica) = World::start().await;
+    let mut tokens = Vec::new();
+    for _ in 0..11 {
+        world.clock.advance(TimeDelta::seconds(1));
+        tokens.push(replica.login(ADMIN, PASSWORD).await.unwrap());
+    }
+    assert!(world.is_revoked(&tokens[0]).await);
+    for token in &tokens[1..] {
+        assert!(!world.is_revoked(token).await);
+    }
+    // Those that have run out make room by themselves.
+    world.clock.advance(TimeDelta::days(8));
+    replica.login(ADMIN, PASSWORD).await.unwrap();
+    assert!(!world.is_revoked(&tokens[1]).await);
+    let held: i64 = sqlx::query_scalar("select count(*) from accounts.sessions")
+        .fetch_one(&mut world.owner().await)
+        .await
+        .unwrap();
+    assert_eq!(held, 1);
+}
+
+#[tokio::test]
+async fn sign_ins_at_once_stay_within_the_number_allowed() {
+    let (world, one) = World::start().await;
+    let two = world.replica().await;
+    let sign_ins = (0..24).map(|turn| [&one, &two][turn % 2].login(ADMIN, PASSWORD));
+    let tokens = futures::future::join_all(sign_ins).await;
+    let tokens: Vec<_> = tokens.into_iter().map(Result::unwrap).collect();
+    let mut alive = 0;
+    for token in &tokens {
+        alive += usize::from(!world.is_revoked(token).await);
+    }
+    assert_eq!(alive, 10);
+}
+
+#[tokio::test]
+async fn nobody_signs_in_to_a_suspended_tenant() {
+    let (world, replica) = World::start().await;
+    let token = replica.login(ADMIN, PASSWORD).await.unwrap();
+    let suspend = async |suspended| {
+        let tenant_id = claims(&token).tenant.to_string();
+        let request = platform(SetTenantSuspendedRequest { tenant_id, suspended });
+        replica.internal.clone().set_tenant_suspended(request).await.unwrap().into_inner()
+    };
+    assert!(suspend(true).await.suspended);
+    assert!(world.is_revoked(&token).await);
+    let refused = replica.login(ADMIN, PASSWORD).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Unauthenticated);
+    assert!(!suspend(false).await.suspended);
+    replica.login(ADMIN, PASSWORD).await.unwrap();
+}

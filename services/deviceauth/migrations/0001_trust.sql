@@ -1,0 +1,1 @@
+../../kit/trust/sql/trust.sql
