@@ -31,13 +31,12 @@ pub fn name_software(
     log: &Log,
 ) -> Result<Software, JournalError> {
     let named = store.read()?.software;
-    let software = match named {
-        Some(software) => software,
-        None => {
-            let software = first_software(path, log);
-            store.change(&mut |records| records.software = Some(software.clone()))?;
-            software
-        }
+    let software = if let Some(software) = named {
+        software
+    } else {
+        let software = first_software(path, log);
+        store.change(&mut |records| records.software = Some(software.clone()))?;
+        software
     };
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -13,7 +13,7 @@ use crate::{
     wake::Wake,
 };
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const MAX_BYTES: usize = 64 << 10;
 
 /// The device cannot say who it is.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 const PREFIX: &str = "mender-inventory-";
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 const MAX_BYTES: usize = 1 << 20;
 
 const VERSION: &str = "mender_client_version";

@@ -5,9 +5,10 @@
 //! checksum, so a torn or damaged one is recognised and the best of the others is read.
 
 use std::{
-    fs::{self, File},
+    fmt::Write as _,
+    fs::{self, File, TryLockError},
     io::{self, Read, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use ring::digest::{SHA256, digest};
@@ -19,6 +20,7 @@ const CURRENT: &str = "rota-journal";
 const NEW: &str = "rota-journal.new";
 const PREVIOUS: &str = "rota-journal.previous";
 const LOCK: &str = "rota-journal.lock";
+const CLAIM: &str = "rota-update.lock";
 
 /// Far more than any journal needs.
 const MAX_BYTES: u64 = 16 << 20;
@@ -52,6 +54,10 @@ pub trait Store {
     fn read(&self) -> Result<Records, JournalError>;
     /// Changes the records in one step: afterwards either all of the change is on the disk or none.
     fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError>;
+    /// Keeps other processes from starting an update; `false` if one of them has.
+    fn claim_update(&mut self) -> Result<bool, JournalError>;
+    /// Lets other processes start updates again.
+    fn release_update(&mut self);
 }
 
 #[derive(Serialize, Deserialize)]
@@ -109,12 +115,14 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-impl<D: Disk> Store for Journal<D> {
-    fn read(&self) -> Result<Records, JournalError> {
+impl<D: Disk> Journal<D> {
+    /// The records, or empty ones if there is no journal.
+    pub fn read(&self) -> Result<Records, JournalError> {
         Ok(self.newest()?.map(|(_, entry)| entry.records).unwrap_or_default())
     }
 
-    fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
+    /// Changes the records in one step.
+    pub fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
         let (place, sequence, mut records) = match self.newest()? {
             Some((place, entry)) => (Some(place), entry.sequence + 1, entry.records),
             None => (None, 1, Records::default()),
@@ -145,7 +153,12 @@ fn decode(content: &[u8]) -> Option<Entry> {
 }
 
 fn checksum(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in digest(&SHA256, bytes).as_ref() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// A real folder.
@@ -184,30 +197,29 @@ impl Disk for Folder {
 #[derive(Debug)]
 pub struct FileStore {
     folder: PathBuf,
+    /// Held while an update of this process is under way.
+    claim: Option<File>,
 }
 
 impl FileStore {
     /// Uses the journal in `folder`, which exists.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), claim: None }
     }
 
     fn journal(&self) -> Journal<Folder> {
         Journal::new(Folder(self.folder.clone()), self.folder.display().to_string())
     }
 
-    fn lock(&self) -> Result<File, JournalError> {
-        lock(&self.folder.join(LOCK)).map_err(|source| JournalError::Write {
-            place: self.folder.display().to_string(),
-            source,
-        })
+    fn open(&self, name: &str) -> Result<File, JournalError> {
+        let mut options = File::options();
+        let options = options.create(true).truncate(false).write(true);
+        options.open(self.folder.join(name)).map_err(|source| self.write_error(source))
     }
-}
 
-fn lock(path: &Path) -> io::Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
-    file.lock()?;
-    Ok(file)
+    fn write_error(&self, source: io::Error) -> JournalError {
+        JournalError::Write { place: self.folder.display().to_string(), source }
+    }
 }
 
 impl Store for FileStore {
@@ -217,8 +229,25 @@ impl Store for FileStore {
     }
 
     fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
-        let _held_until_written = self.lock()?;
+        let held_until_written = self.open(LOCK)?;
+        held_until_written.lock().map_err(|source| self.write_error(source))?;
         self.journal().change(change)
+    }
+
+    fn claim_update(&mut self) -> Result<bool, JournalError> {
+        if self.claim.is_none() {
+            let file = self.open(CLAIM)?;
+            match file.try_lock() {
+                Ok(()) => self.claim = Some(file),
+                Err(TryLockError::WouldBlock) => return Ok(false),
+                Err(TryLockError::Error(source)) => return Err(self.write_error(source)),
+            }
+        }
+        Ok(true)
+    }
+
+    fn release_update(&mut self) {
+        self.claim = None;
     }
 }
 
@@ -366,5 +395,16 @@ mod tests {
         });
         let records = FileStore::new(folder.path()).read().unwrap();
         assert_eq!(records.software().provides.len(), 20);
+    }
+
+    #[test]
+    fn one_process_at_a_time_claims_the_update() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut daemon, mut command) =
+            (FileStore::new(folder.path()), FileStore::new(folder.path()));
+        assert!(daemon.claim_update().unwrap() && daemon.claim_update().unwrap());
+        assert!(!command.claim_update().unwrap());
+        daemon.release_update();
+        assert!(command.claim_update().unwrap());
     }
 }

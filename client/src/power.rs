@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The command only asks for the restart; it does not wait for it.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// Restarts the system.
 pub trait Power {

@@ -327,7 +327,7 @@ mod tests {
         run(&mut sh(script), Output::Keep { limit_bytes: 100 }, limit, wake, &log)
     }
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     #[test]
     fn output_is_kept_and_codes_are_errors() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-const FIRST: Duration = Duration::from_secs(60);
+const FIRST: Duration = Duration::from_mins(1);
 
 /// Mender's clients use each pause three times before they double it.
 const REPEATS: u32 = 3;
@@ -103,7 +103,7 @@ mod tests {
         backoff.map(|pause| pause.as_secs()).collect()
     }
 
-    const DEFAULT_CAP: Duration = Duration::from_secs(300);
+    const DEFAULT_CAP: Duration = Duration::from_mins(5);
 
     #[test]
     fn polls_pause_as_those_of_menders_client() {
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn reports_last_as_long_and_start_sooner() {
         let total: Duration = Backoff::reports(DEFAULT_CAP, 0).sum();
-        assert_eq!(total, Duration::from_secs(3 * (60 + 120 + 240 + 300)));
+        assert_eq!(total, Duration::from_mins(3 * (1 + 2 + 4 + 5)));
         let short = seconds(Backoff::reports(Duration::from_secs(5), 0));
         assert_eq!((short[0], short.iter().sum()), (5, 180));
     }

@@ -197,9 +197,9 @@ mod tests {
                 rootfs_folder: folder.path().to_owned(),
                 artifact_folder: folder.path().to_owned(),
                 times: ScriptTimes {
-                    limit: Duration::from_secs(60),
+                    limit: Duration::from_mins(1),
                     retry_interval: Duration::from_millis(1),
-                    retry_limit: Duration::from_secs(60),
+                    retry_limit: Duration::from_mins(1),
                 },
                 wake: Wake::default(),
                 log: Log::new(Level::Error, Box::new(io::sink())),

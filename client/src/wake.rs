@@ -102,7 +102,7 @@ impl Wake {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_hours(1);
 
     #[test]
     fn requests_are_taken_once_and_survive_sleeps() {

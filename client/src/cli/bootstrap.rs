@@ -24,7 +24,7 @@ pub(super) fn run(device: &mut Device, force: bool) -> anyhow::Result<Exit> {
         device.log.info("no server is configured; only the key was made");
         return Ok(Exit::Success);
     }
-    if let Err(error) = device.session()?.authenticate() {
+    if let Err(error) = device.session().authenticate() {
         device.log.warning(chain(&error));
     }
     Ok(Exit::Success)

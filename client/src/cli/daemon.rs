@@ -1,46 +1,58 @@
 //! `daemon`: runs until it is told to stop.
 
 use std::{
-    fs::{File, TryLockError},
-    io::Write,
+    fs::File,
+    io::{self, Write},
     process,
 };
 
-use anyhow::{Context, bail};
-use rota_client::config::Paths;
+use anyhow::bail;
+use rota_client::{config::Paths, log::Log, records::Software};
 
 use super::{Device, Exit, signal};
 
 pub(super) fn run(device: &mut Device) -> anyhow::Result<Exit> {
-    let software = device.prepare()?;
-    let _held_while_running = lock(&device.paths)?;
     signal::listen(&device.wake)?;
+    // An update that broke the file system must still be rolled back.
+    let software = device.prepare().unwrap_or_else(|error| {
+        device.log.error(format_args!("{error:#}"));
+        Software::default()
+    });
+    let _held_while_running = lock(&device.paths, &device.log)?;
     device.log.info(format_args!(
         "rota-client {} runs {}",
         env!("CARGO_PKG_VERSION"),
         software.artifact_name
     ));
-    device.with_runner(|runner| runner.run_daemon())??;
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method alone is not general enough over the runner's lifetime"
+    )]
+    device.with_runner(|runner| runner.run_daemon())?;
     device.log.info("stopped");
     Ok(Exit::Success)
 }
 
-/// One daemon per data folder; its process id stands in the locked file.
-fn lock(paths: &Paths) -> anyhow::Result<File> {
+/// One daemon per data folder; its process id stands in the locked file. Where no file can be
+/// written, the daemon runs without: only commands cannot reach it.
+fn lock(paths: &Paths, log: &Log) -> anyhow::Result<Option<File>> {
     let path = paths.daemon_lock();
-    let open = || File::options().create(true).truncate(false).write(true).open(&path);
-    let mut file = open().with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
+    let take = || -> io::Result<File> {
+        let mut file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        file.try_lock()?;
+        file.set_len(0)?;
+        writeln!(file, "{}", process::id())?;
+        Ok(file)
+    };
+    match take() {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             bail!("another daemon runs with the data folder {}", paths.data.display());
         }
-        Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+        Err(error) => {
+            let path = path.display();
+            log.warning(format_args!("commands cannot reach this daemon: {path}: {error}"));
+            Ok(None)
         }
     }
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", process::id()))
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(file)
 }

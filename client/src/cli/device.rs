@@ -8,14 +8,14 @@ use rota_client::{
     clock::SystemClock,
     config::{self, ConfigFile, ConfigFiles, Paths, Settings},
     inventory::{InventoryError, inventory},
-    journal::FileStore,
+    journal::{FileStore, Store},
     log::{DeploymentLogs, Level, Log},
     modules::{ModuleSettings, UpdateModules},
     power::RebootCommand,
     records::Software,
     runner::{Inventory, Runner, World},
     scripts::StateScripts,
-    server::{Http, Session, SessionSettings},
+    server::{Session, SessionSettings},
     wake::Wake,
 };
 use rota_rest::device::Attribute;
@@ -61,10 +61,15 @@ impl Device {
         Ok(name_software(&mut self.store, &bootstrap, &self.log)?)
     }
 
-    pub(super) fn session(&self) -> anyhow::Result<Session> {
-        let http = Http::new(&self.settings, &self.log)?;
+    /// Keeps other processes from starting an update as long as this one lives; `false` if one of
+    /// them has done so.
+    pub(super) fn claim_update(&mut self) -> anyhow::Result<bool> {
+        Ok(self.store.claim_update()?)
+    }
+
+    pub(super) fn session(&self) -> Session {
         let settings = SessionSettings::new(&self.settings, &self.paths);
-        Ok(Session::new(settings, http, self.wake.clone(), self.log.clone()))
+        Session::new(settings, self.wake.clone(), self.log.clone())
     }
 
     pub(super) fn update_modules(&self) -> UpdateModules {
@@ -73,12 +78,9 @@ impl Device {
     }
 
     /// Gives `use_runner` a runner on this device.
-    pub(super) fn with_runner<T>(
-        &mut self,
-        use_runner: impl FnOnce(&mut Runner<'_>) -> T,
-    ) -> anyhow::Result<T> {
+    pub(super) fn with_runner<T>(&mut self, use_runner: impl FnOnce(&mut Runner<'_>) -> T) -> T {
         let (wake, log) = (&self.wake, &self.log);
-        let mut session = self.session()?;
+        let mut session = self.session();
         let mut installer = self.update_modules();
         let mut scripts = StateScripts {
             rootfs_folder: self.paths.rootfs_scripts(),
@@ -108,7 +110,7 @@ impl Device {
             logs: &DeploymentLogs::new(self.paths.deployment_logs(&self.settings)),
             log,
         };
-        Ok(use_runner(&mut Runner::new(&self.settings, world)))
+        use_runner(&mut Runner::new(&self.settings, world))
     }
 }
 

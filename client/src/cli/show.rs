@@ -1,6 +1,6 @@
 //! `show-artifact` and `show-provides`.
 
-use super::{Device, Exit, print, say};
+use super::{Device, Exit, say};
 
 pub(super) fn artifact(device: &mut Device) -> anyhow::Result<Exit> {
     let software = device.prepare()?;
@@ -10,6 +10,8 @@ pub(super) fn artifact(device: &mut Device) -> anyhow::Result<Exit> {
 
 pub(super) fn provides(device: &mut Device) -> anyhow::Result<Exit> {
     let all = device.prepare()?.all_provides();
-    let lines: String = all.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-    Ok(print(&lines))
+    for (key, value) in all {
+        say(&format!("{key}={value}"));
+    }
+    Ok(Exit::Success)
 }

@@ -13,6 +13,8 @@ use rota_client::{
 
 use super::{Device, Exit, complain, say, signal};
 
+const IN_PROGRESS: &str = "another update is in progress; wait until it is over";
+
 pub(super) fn install(
     device: &mut Device,
     artifact: &OsStr,
@@ -20,17 +22,23 @@ pub(super) fn install(
 ) -> anyhow::Result<Exit> {
     device.prepare()?;
     signal::listen(&device.wake)?;
-    if let Some(update) = device.store.read()?.update {
-        complain(match update.deployment() {
-            Some(_) => "a deployment is in progress",
-            None => "an update installed by hand waits for commit or rollback",
-        });
+    let is_claimed = device.claim_update()?;
+    let obstacle = match device.store.read()?.update {
+        Some(update) if update.deployment().is_none() => {
+            Some("an update installed by hand waits for commit or rollback")
+        }
+        Some(_) => Some(IN_PROGRESS),
+        None if !is_claimed => Some(IN_PROGRESS),
+        None => None,
+    };
+    if let Some(obstacle) = obstacle {
+        complain(obstacle);
         say("System not modified.");
         return Ok(Exit::Failure);
     }
     let source = open(device, artifact)?;
     say("Installing artifact...");
-    let update = finished(device.with_runner(|runner| runner.install(source))?)?;
+    let update = finished(device.with_runner(|runner| runner.install(source)))?;
     Ok(match update.stage {
         Stage::BeforeCommit => {
             say("Installed, but not committed.");
@@ -52,7 +60,7 @@ pub(super) fn install(
 
 pub(super) fn commit(device: &mut Device) -> anyhow::Result<Exit> {
     let Some(update) = in_progress(device)? else { return Ok(nothing_in_progress()) };
-    let Some(ended) = device.with_runner(|runner| runner.commit(update))? else {
+    let Some(ended) = device.with_runner(|runner| runner.commit(update)) else {
         bail!("the update was interrupted before it was installed; roll it back");
     };
     let update = finished(ended)?;
@@ -72,7 +80,7 @@ pub(super) fn roll_back(device: &mut Device) -> anyhow::Result<Exit> {
             return Ok(Exit::Failure);
         }
     }
-    let update = finished(device.with_runner(|runner| runner.roll_back(update))?)?;
+    let update = finished(device.with_runner(|runner| runner.roll_back(update)))?;
     Ok(if update.failed_part == Some(FailedPart::Cleanup) {
         say("Cleanup failed.");
         Exit::Failure
@@ -87,7 +95,7 @@ pub(super) fn roll_back(device: &mut Device) -> anyhow::Result<Exit> {
 
 fn open(device: &Device, artifact: &OsStr) -> anyhow::Result<Source> {
     if let Some(url) = artifact.to_str().filter(|text| is_url(text)) {
-        return Ok(device.session()?.download(url)?);
+        return Ok(device.session().download(url)?);
     }
     let file = File::open(artifact)
         .with_context(|| format!("cannot open the Artifact {}", artifact.display()))?;
@@ -102,10 +110,10 @@ fn is_url(text: &str) -> bool {
 fn in_progress(device: &mut Device) -> anyhow::Result<Option<Update>> {
     device.prepare()?;
     signal::listen(&device.wake)?;
+    let is_claimed = device.claim_update()?;
     match device.store.read()?.update {
-        Some(update) if update.deployment().is_some() => {
-            bail!("a deployment of the server is in progress; the daemon looks after it")
-        }
+        Some(update) if update.deployment().is_some() => bail!(IN_PROGRESS),
+        _ if !is_claimed => bail!(IN_PROGRESS),
         other => Ok(other),
     }
 }

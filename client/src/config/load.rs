@@ -81,12 +81,23 @@ fn read(path: &Path) -> Result<Option<Map<String, Value>>, ConfigError> {
 #[derive(Default)]
 struct Reader {
     settings: Settings,
-    server_url: bool,
-    servers: bool,
-    verify_key: bool,
-    verify_keys: bool,
+    servers: OneOrMany,
+    verify_keys: OneOrMany,
     client_certificate: Option<PathBuf>,
     client_key: Option<PathBuf>,
+}
+
+/// A setting with one key for a single value and another for a list.
+#[derive(Default)]
+struct OneOrMany {
+    has_one: bool,
+    has_many: bool,
+}
+
+impl OneOrMany {
+    fn is_contradictory(&self) -> bool {
+        self.has_one && self.has_many
+    }
 }
 
 impl Reader {
@@ -97,28 +108,28 @@ impl Reader {
         self.apply_https_client(&keys);
 
         if let Some(url) = keys.text("ServerURL") {
-            self.server_url = true;
+            self.servers.has_one = true;
             self.settings.servers = server(&url).into_iter().collect();
         }
         if let Some(list) = keys.list("Servers") {
-            self.servers = true;
+            self.servers.has_many = true;
             let urls = list.iter().filter_map(Value::as_object);
             let urls = urls.filter_map(|entry| Keys::new(entry).text("ServerURL"));
             self.settings.servers = unique(urls.filter_map(|url| server(&url)));
         }
-        if self.server_url && self.servers {
+        if self.servers.is_contradictory() {
             return Err("ServerURL and Servers exclude each other; keep one of them");
         }
         if let Some(path) = keys.path("ArtifactVerifyKey") {
-            self.verify_key = true;
+            self.verify_keys.has_one = true;
             self.settings.artifact_verify_keys = vec![path];
         }
         if let Some(list) = keys.list("ArtifactVerifyKeys") {
-            self.verify_keys = true;
+            self.verify_keys.has_many = true;
             let paths = list.iter().filter_map(Value::as_str).map(PathBuf::from);
             self.settings.artifact_verify_keys = unique(paths);
         }
-        if self.verify_key && self.verify_keys {
+        if self.verify_keys.is_contradictory() {
             return Err("ArtifactVerifyKey and ArtifactVerifyKeys exclude each other; \
                         keep one of them");
         }
@@ -274,7 +285,7 @@ mod tests {
         assert_eq!(settings.servers, ["https://new"]);
         assert_eq!(settings.tenant_token.as_deref(), Some("t"));
         assert_eq!(settings.update_poll_interval, Duration::from_secs(7));
-        assert_eq!(settings.inventory_poll_interval, Duration::from_secs(28_800));
+        assert_eq!(settings.inventory_poll_interval, Duration::from_hours(8));
         assert!(warnings.is_empty());
     }
 
@@ -290,7 +301,7 @@ mod tests {
         assert_eq!(settings.servers, ["https://a"]);
         assert!(settings.skip_verify);
         assert_eq!(settings.tenant_token, None);
-        assert_eq!(settings.update_poll_interval, Duration::from_secs(1800));
+        assert_eq!(settings.update_poll_interval, Duration::from_mins(30));
         assert_eq!(settings.reboot_command, ["a", "b"]);
         assert_eq!(settings.https_client.unwrap().key, Path::new("/k"));
     }

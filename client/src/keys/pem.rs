@@ -39,6 +39,5 @@ pub(super) fn encode(label: &str, content: &[u8]) -> String {
         }
         text.push(character);
     }
-    text.push_str(&format!("\n-----END {label}-----\n"));
-    text
+    text + &format!("\n-----END {label}-----\n")
 }

@@ -98,7 +98,7 @@ impl DeploymentLogs {
     /// renamed is no reason not to update.
     fn rotate(&self) {
         let mut logs = self.existing();
-        logs.sort_by(|a, b| b.0.cmp(&a.0));
+        logs.sort_by_key(|log| std::cmp::Reverse(log.0));
         for (number, rest, path) in logs {
             let _ = if number + 1 >= KEPT {
                 fs::remove_file(path)
@@ -115,7 +115,8 @@ impl DeploymentLogs {
         let parse = |entry: fs::DirEntry| {
             let name = entry.file_name().into_string().ok()?;
             let (number, rest) = name.strip_prefix("deployments.")?.split_once('.')?;
-            rest.ends_with(".log").then_some((number.parse().ok()?, rest.to_owned(), entry.path()))
+            rest.strip_suffix(".log")?;
+            Some((number.parse().ok()?, rest.to_owned(), entry.path()))
         };
         entries.flatten().filter_map(parse).collect()
     }

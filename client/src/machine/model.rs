@@ -363,7 +363,7 @@ pub enum Task {
 }
 
 /// One thing for the shell to do; each is answered by one [`Event`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Wait until something is due: [`Event::Due`].
     Wait,

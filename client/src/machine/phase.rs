@@ -147,8 +147,7 @@ impl Phase {
             Self::FailureLeave => Action::RunScripts(S::ArtifactFailure, Leave),
 
             Self::StateLoop => Action::Record(SoftwareChange::UpdatedInconsistent),
-            Self::Record => Action::Record(software_change(update)),
-            Self::RecordCleanupFailure => Action::Record(software_change(update)),
+            Self::Record | Self::RecordCleanupFailure => Action::Record(software_change(update)),
             Self::Cleanup => Action::Cleanup,
             Self::ReportOutcome => Action::Report(final_status(update.health), Retry::UntilGivenUp),
             Self::UploadLog => Action::UploadLog,

@@ -44,7 +44,8 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         P::Install if done => P::InstallLeave,
         P::InstallLeave if done => P::AskReboot,
         P::InstallEnter | P::Install | P::InstallLeave => P::InstallError,
-        P::InstallError => failed(&mut update, Install, P::AskRollback),
+        // The decision is only acted on when it could not be journaled.
+        P::InstallError | P::AwaitDecision => failed(&mut update, Install, P::AskRollback),
 
         P::AskReboot
         | P::ReportRebooting
@@ -56,7 +57,6 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
 
         P::DropToken => P::ConfirmServer,
         P::ConfirmServer if done => P::CommitEnter,
-        P::ConfirmServer => failed(&mut update, Commit, P::AskRollback),
         P::CommitEnter if done => P::CheckScripts,
         P::CheckScripts if done => P::Commit,
         P::Commit if done => {
@@ -64,7 +64,7 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
             P::CommitLeave
         }
         P::CommitEnter | P::CheckScripts | P::Commit => P::CommitError,
-        P::CommitError => failed(&mut update, Commit, P::AskRollback),
+        P::ConfirmServer | P::CommitError => failed(&mut update, Commit, P::AskRollback),
         P::CommitLeave if done => P::Record,
         P::CommitLeave if update.is_standalone() => failed(&mut update, Commit, P::Record),
         P::CommitLeave => P::CommitLeaveError,
@@ -77,8 +77,6 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
             }
             _ => failed(&mut update, Install, P::FailureEnter),
         },
-        // Only reached when the decision could not be journaled.
-        P::AwaitDecision => failed(&mut update, Install, P::AskRollback),
 
         P::AskRollback
         | P::RollbackEnter
@@ -90,7 +88,7 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         | P::RollbackReboot
         | P::VerifyRollbackReboot
         | P::RollbackRebootLeave
-        | P::RollbackRebootError => rolling_back(phase, &mut update, event),
+        | P::RollbackRebootError => rolling_back(phase, &mut update, &event),
 
         P::FailureEnter => unless(done, &mut update, P::Failure),
         P::Failure => unless(done, &mut update, P::FailureLeave),
@@ -135,7 +133,7 @@ fn download(phase: Phase, update: &mut Update, event: Event) -> Phase {
 
     let done = event == Event::Done;
     match (phase, event) {
-        (P::ReportDownloading | P::ReportInstalling, Event::Aborted) => {
+        (P::ReportDownloading | P::ReportInstalling, Event::Aborted) | (P::DownloadError, _) => {
             update.fail_untouched(FailedPart::Download);
             P::Cleanup
         }
@@ -145,10 +143,6 @@ fn download(phase: Phase, update: &mut Update, event: Event) -> Phase {
             let empty = artifact.payload_type.is_none();
             update.artifact = Some(artifact);
             if empty { P::DownloadLeave } else { P::StorePayload }
-        }
-        (P::DownloadError, _) => {
-            update.fail_untouched(FailedPart::Download);
-            P::Cleanup
         }
         (P::DownloadEnter, _) if done => P::OpenArtifact,
         (P::StorePayload, _) if done => P::DownloadLeave,
@@ -177,7 +171,7 @@ fn rebooting(phase: Phase, update: &mut Update, event: Event) -> Phase {
                 RebootNeed::Module | RebootNeed::System => P::ReportRebooting,
             }
         }
-        (P::AskReboot, _) | (P::ReportRebooting, Event::Aborted) | (P::RebootError, _) => {
+        (P::AskReboot | P::RebootError, _) | (P::ReportRebooting, Event::Aborted) => {
             failed(update, FailedPart::Install, P::AskRollback)
         }
         (P::ReportRebooting, _) => P::RebootEnter,
@@ -190,20 +184,16 @@ fn rebooting(phase: Phase, update: &mut Update, event: Event) -> Phase {
 }
 
 /// The way back never stops: a step that fails is remembered, and the next one is tried.
-fn rolling_back(phase: Phase, update: &mut Update, event: Event) -> Phase {
+fn rolling_back(phase: Phase, update: &mut Update, event: &Event) -> Phase {
     use Phase as P;
 
-    let done = event == Event::Done;
+    let done = *event == Event::Done;
     match phase {
         P::AskRollback => {
-            let supported = match event {
-                Event::SupportsRollback(answer) => {
-                    update.supports_rollback = Some(answer);
-                    answer
-                }
-                _ => false,
-            };
-            if supported {
+            if let Event::SupportsRollback(answer) = event {
+                update.supports_rollback = Some(*answer);
+            }
+            if *event == Event::SupportsRollback(true) {
                 update.health = Health::RolledBack;
                 P::RollbackEnter
             } else {
@@ -215,11 +205,10 @@ fn rolling_back(phase: Phase, update: &mut Update, event: Event) -> Phase {
         P::Rollback => unless(done, update, P::RollbackLeaveFailed),
         P::RollbackLeave if update.is_standalone() => unless(done, update, P::FailureEnter),
         P::RollbackLeave => unless(done, update, P::AskRollbackReboot),
-        P::RollbackLeaveFailed => P::FailureEnter,
         P::AskRollbackReboot => match event {
             Event::RebootNeed(RebootNeed::No) => P::FailureEnter,
             Event::RebootNeed(need) => {
-                update.reboot = need;
+                update.reboot = *need;
                 P::RollbackRebootEnter
             }
             _ => unless(done, update, P::FailureEnter),
@@ -233,6 +222,7 @@ fn rolling_back(phase: Phase, update: &mut Update, event: Event) -> Phase {
         P::VerifyRollbackReboot => P::RollbackReboot,
         P::RollbackRebootLeave if done => P::FailureEnter,
         P::RollbackRebootLeave => unless(done, update, P::RollbackRebootError),
+        // After `RollbackLeaveFailed` and `RollbackRebootError`.
         _ => P::FailureEnter,
     }
 }

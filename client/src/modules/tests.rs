@@ -44,7 +44,7 @@ impl Device {
             artifact_scripts: path("scripts"),
             device_type_file: path("device_type"),
             verify_keys: Vec::new(),
-            limit: Duration::from_secs(60),
+            limit: Duration::from_mins(1),
         };
         let device = Self { modules: Self::installer(settings), folder };
         let log = device.path("log");

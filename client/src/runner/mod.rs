@@ -95,6 +95,10 @@ impl<'a> Runner<'a> {
                     "an update was interrupted in stage {:?} and is taken up again",
                     update.stage
                 ));
+                // If a command has the claim, it sees the journal and gives up at once.
+                if let Err(error) = self.world.store.claim_update() {
+                    self.world.log.warning(chain(&error));
+                }
                 recover(update)
             }
             _ => start(),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long the system may take to go down; as long as Mender's client waits.
-const SHUTDOWN: Duration = Duration::from_secs(600);
+const SHUTDOWN: Duration = Duration::from_mins(10);
 
 /// What an action came to.
 pub(super) enum Outcome {
@@ -99,6 +99,7 @@ impl Runner<'_> {
     }
 
     fn wait(&mut self) -> Outcome {
+        self.world.store.release_update();
         loop {
             let now = self.world.clock.now();
             let task = match self.schedule.due(now) {
@@ -115,7 +116,16 @@ impl Runner<'_> {
         }
     }
 
+    /// Asks for an update, unless one that was started by hand is under way.
     fn poll(&mut self) -> Outcome {
+        match self.world.store.claim_update() {
+            Ok(true) => {}
+            Ok(false) => {
+                self.world.log.info("no new update is asked for: one is installed by hand");
+                return Outcome::Event(Event::Polled(None));
+            }
+            Err(error) => return self.failed("claiming the update", &error),
+        }
         let records = match self.world.store.read() {
             Ok(records) => records,
             Err(error) => return self.failed("the journal", &error),

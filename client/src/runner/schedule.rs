@@ -46,7 +46,7 @@ impl Schedule {
         } else if self.poll.next <= now {
             Ok(Task::Poll)
         } else {
-            Err(self.inventory.next.min(self.poll.next) - now)
+            Err(self.inventory.next.min(self.poll.next).saturating_sub(now))
         }
     }
 
@@ -100,7 +100,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn is_about(wait: Result<Task, Duration>, seconds: u64) -> bool {
         let expected = Duration::from_secs(seconds);

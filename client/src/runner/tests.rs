@@ -98,6 +98,12 @@ impl Store for Fake {
         self.0.operate();
         Ok(())
     }
+
+    fn claim_update(&mut self) -> Result<bool, JournalError> {
+        Ok(true)
+    }
+
+    fn release_update(&mut self) {}
 }
 
 fn failed_call() -> InstallError {
@@ -382,7 +388,7 @@ fn an_update_by_hand_is_left_to_the_operator() {
         records.update = Some(serde_json::from_str(waiting).unwrap());
     }
     device.outside.is_over.set(false);
-    let polled_until = Duration::from_secs(4 * 3600);
+    let polled_until = Duration::from_hours(4);
     // The machine never polls, so this clock ends the test.
     let stopper = Stopper { fake: Fake(device.outside.clone()), at: polled_until };
     let fake = || Fake(device.outside.clone());

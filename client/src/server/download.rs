@@ -10,7 +10,10 @@ use ureq::{
     http::{HeaderMap, Response, header},
 };
 
-use super::{Http, ServerError, http::refused_response};
+use super::{
+    ServerError,
+    http::{Http, refused_response},
+};
 use crate::{
     log::{Log, chain},
     retry::{Backoff, jitter},

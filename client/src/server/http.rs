@@ -10,16 +10,16 @@ use ureq::{
     http::{HeaderMap, Method, Request, Response, header},
 };
 
-use super::{ServerError, TlsError, tls};
-use crate::{config::Settings, log::Log, time::parse_http_date};
+use super::{ServerError, TlsError, Trust, tls};
+use crate::{log::Log, time::parse_http_date};
 
 const CONNECT: Duration = Duration::from_secs(30);
 
 /// A connection that brings nothing for so long is dead; Mender's client waits as long.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// For a whole request that is not a download.
-const REQUEST: Duration = Duration::from_secs(300);
+const REQUEST: Duration = Duration::from_mins(5);
 
 /// Answers other than downloads are small.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
@@ -28,7 +28,7 @@ const MAX_ANSWER_BYTES: u64 = 1 << 20;
 const MAX_MESSAGE_CHARS: usize = 300;
 
 /// A server that asks for more than a day is taken to mean a day.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// The network or the server's side of HTTP failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub struct HttpError {
 
 /// Makes requests.
 #[derive(Clone, Debug)]
-pub struct Http {
+pub(super) struct Http {
     agent: Agent,
 }
 
@@ -55,9 +55,9 @@ pub(super) struct Answer {
 
 impl Http {
     /// Reads certificates; proxies come from the environment.
-    pub fn new(settings: &Settings, log: &Log) -> Result<Self, TlsError> {
+    pub(super) fn new(trust: &Trust, log: &Log) -> Result<Self, TlsError> {
         let config = Agent::config_builder()
-            .tls_config(tls::config(settings, log)?)
+            .tls_config(tls::config(trust, log)?)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)

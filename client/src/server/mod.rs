@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use rota_rest::device::{Attribute, LogMessage};
 
-pub use http::{Http, HttpError};
+pub use http::HttpError;
 pub use session::{Session, SessionSettings};
-pub use tls::TlsError;
+pub use tls::{TlsError, Trust};
 
 use crate::{
     identity::IdentityError,
@@ -44,6 +44,8 @@ pub enum ServerError {
     NoServer,
     #[error(transparent)]
     Http(#[from] HttpError),
+    #[error("the client certificate cannot be used")]
+    Tls(#[from] TlsError),
     #[error("the device cannot identify itself")]
     Identity(#[from] IdentityError),
     #[error("the device key cannot be used")]

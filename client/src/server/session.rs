@@ -1,6 +1,6 @@
 //! A device's dealings with its servers: one token at a time, got anew when it no longer works.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt::Write, path::PathBuf, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::digest::{SHA256, digest};
@@ -11,7 +11,12 @@ use rota_rest::device::{
 use serde::Serialize;
 use ureq::http::Method;
 
-use super::{Http, Server, ServerError, download::Download, http::Answer, status_word};
+use super::{
+    Server, ServerError, Trust,
+    download::Download,
+    http::{Answer, Http},
+    status_word,
+};
 use crate::{
     config::{Paths, Settings, read_device_type},
     identity::identity,
@@ -44,6 +49,7 @@ pub struct SessionSettings {
     pub identity_script: PathBuf,
     pub device_type_file: PathBuf,
     pub retry_download_count: u32,
+    pub trust: Trust,
 }
 
 impl SessionSettings {
@@ -57,6 +63,7 @@ impl SessionSettings {
             identity_script: paths.identity_script(),
             device_type_file: paths.device_type(settings),
             retry_download_count: settings.retry_download_count,
+            trust: Trust::new(settings),
         }
     }
 }
@@ -65,7 +72,9 @@ impl SessionSettings {
 #[derive(Debug)]
 pub struct Session {
     settings: SessionSettings,
-    http: Http,
+    /// Made with the first request: certificates that cannot be read must not keep the client from
+    /// rolling back the update that broke them.
+    http: Option<Http>,
     wake: Wake,
     log: Log,
     token: Option<Token>,
@@ -86,8 +95,16 @@ impl std::fmt::Debug for Token {
 }
 
 impl Session {
-    pub fn new(settings: SessionSettings, http: Http, wake: Wake, log: Log) -> Self {
-        Self { settings, http, wake, log, token: None, inventory_sent: None }
+    pub fn new(settings: SessionSettings, wake: Wake, log: Log) -> Self {
+        Self { settings, http: None, wake, log, token: None, inventory_sent: None }
+    }
+
+    fn http(&mut self) -> Result<Http, ServerError> {
+        if let Some(http) = &self.http {
+            return Ok(http.clone());
+        }
+        let http = Http::new(&self.settings.trust, &self.log)?;
+        Ok(self.http.insert(http).clone())
     }
 
     /// Gets a token from the first server that gives one.
@@ -108,8 +125,9 @@ impl Session {
         let body = encode("authentication", &request)?;
         let signature = STANDARD.encode(key.sign(&body)?);
         let mut last = ServerError::NoServer;
+        let http = self.http()?;
         for server in &self.settings.servers {
-            match self.ask_for_token(server, &signature, &body) {
+            match ask_for_token(&http, server, &signature, &body) {
                 Ok(token) => {
                     self.log.info(format_args!("authenticated at {server}"));
                     self.token = Some(token);
@@ -123,35 +141,6 @@ impl Session {
             self.wake.check()?;
         }
         Err(last)
-    }
-
-    fn ask_for_token(
-        &self,
-        server: &str,
-        signature: &str,
-        body: &[u8],
-    ) -> Result<Token, ServerError> {
-        let headers = [
-            ("X-MEN-Signature", signature),
-            ("Authorization", "API_KEY"),
-            ("Content-Type", JSON),
-            ("Accept", JSON),
-        ];
-        let url = format!("{server}{AUTHENTICATION}");
-        let answer = self.http.request(&Method::POST, &url, &headers, body)?;
-        match answer.status {
-            200 => {
-                let token = String::from_utf8_lossy(&answer.body);
-                Ok(Token {
-                    server: server.into(),
-                    bearer: format!("Bearer {}", token.trim()).into(),
-                })
-            }
-            401 => Err(ServerError::Unauthorized {
-                reason: format!("{server} has not accepted it (yet)"),
-            }),
-            _ => Err(answer.refusal("the authentication")),
-        }
     }
 
     /// A request with a token. A token that no longer works is replaced once.
@@ -185,7 +174,7 @@ impl Session {
         let Token { server, bearer } = self.token.clone().ok_or(ServerError::NoServer)?;
         let headers = [("Authorization", &*bearer), ("Content-Type", JSON), ("Accept", JSON)];
         let headers = if body.is_empty() { &headers[..1] } else { &headers };
-        Ok(self.http.request(method, &format!("{server}{path}"), headers, body)?)
+        Ok(self.http()?.request(method, &format!("{server}{path}"), headers, body)?)
     }
 
     /// Servers without version 2, or without POST, say 404.
@@ -267,13 +256,41 @@ impl Server for Session {
 
     fn download(&mut self, uri: &str) -> Result<Source, ServerError> {
         let retries = Backoff::downloads(self.settings.retry_download_count);
-        let (http, wake, log) = (self.http.clone(), self.wake.clone(), self.log.clone());
+        let (http, wake, log) = (self.http()?, self.wake.clone(), self.log.clone());
         Ok(Box::new(Download::open(http, uri, retries, wake, log)?))
     }
 
+    /// Certificates are read anew as well, in case they were renewed.
     fn drop_token(&mut self) {
+        self.http = None;
         self.token = None;
         self.inventory_sent = None;
+    }
+}
+
+fn ask_for_token(
+    http: &Http,
+    server: &str,
+    signature: &str,
+    body: &[u8],
+) -> Result<Token, ServerError> {
+    let headers = [
+        ("X-MEN-Signature", signature),
+        ("Authorization", "API_KEY"),
+        ("Content-Type", JSON),
+        ("Accept", JSON),
+    ];
+    let url = format!("{server}{AUTHENTICATION}");
+    let answer = http.request(&Method::POST, &url, &headers, body)?;
+    match answer.status {
+        200 => {
+            let token = String::from_utf8_lossy(&answer.body);
+            Ok(Token { server: server.into(), bearer: format!("Bearer {}", token.trim()).into() })
+        }
+        401 => {
+            Err(ServerError::Unauthorized { reason: format!("{server} has not accepted it (yet)") })
+        }
+        _ => Err(answer.refusal("the authentication")),
     }
 }
 
@@ -302,7 +319,8 @@ fn percent_encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

@@ -24,6 +24,26 @@ const BUNDLES: [&str; 4] = [
 /// Where they keep them one by one.
 const FOLDER: &str = "/etc/ssl/certs";
 
+/// Whom to trust, and what to show.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// PEM file whose certificates are trusted besides the system's.
+    pub server_certificate: Option<PathBuf>,
+    /// Do not verify servers at all.
+    pub skip_verify: bool,
+    pub https_client: Option<HttpsClient>,
+}
+
+impl Trust {
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            server_certificate: settings.server_certificate.clone(),
+            skip_verify: settings.skip_verify,
+            https_client: settings.https_client.clone(),
+        }
+    }
+}
+
 /// The client's own certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -34,9 +54,9 @@ pub enum TlsError {
 }
 
 /// The system's certificates and `ServerCertificate`; an unreadable one of these is a warning.
-pub(super) fn config(settings: &Settings, log: &Log) -> Result<TlsConfig, TlsError> {
+pub(super) fn config(trust: &Trust, log: &Log) -> Result<TlsConfig, TlsError> {
     let mut trusted = system_certificates();
-    if let Some(path) = &settings.server_certificate {
+    if let Some(path) = &trust.server_certificate {
         match fs::read(path).map(|pem| certificates(&pem)) {
             Ok(certificates) if !certificates.is_empty() => trusted.extend(certificates),
             Ok(_) => log.warning(format_args!("{} holds no certificate", path.display())),
@@ -47,8 +67,8 @@ pub(super) fn config(settings: &Settings, log: &Log) -> Result<TlsConfig, TlsErr
     let mut config = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(provider)
         .root_certs(RootCerts::new_with_certs(&trusted))
-        .disable_verification(settings.skip_verify);
-    if let Some(client) = &settings.https_client {
+        .disable_verification(trust.skip_verify);
+    if let Some(client) = &trust.https_client {
         config = config.client_cert(Some(client_certificate(client)?));
     }
     Ok(config.build())

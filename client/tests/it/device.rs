@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -190,7 +191,7 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            println!("{}", show(&self.log));
+            let _ = io::stderr().write_all(show(&self.log).as_bytes());
         }
     }
 }

@@ -205,15 +205,16 @@ fn read_request(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
 }
 
 fn write_response(stream: &mut impl Write, response: &Response) -> io::Result<()> {
-    let mut head = format!("HTTP/1.1 {} Status\r\nConnection: close\r\n", response.status);
+    let mut head = Vec::new();
+    write!(head, "HTTP/1.1 {} Status\r\nConnection: close\r\n", response.status)?;
     if response.has_length && response.status != 204 {
-        head.push_str(&format!("Content-Length: {}\r\n", response.body.len()));
+        write!(head, "Content-Length: {}\r\n", response.body.len())?;
     }
     for (name, value) in &response.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(head, "{name}: {value}\r\n")?;
     }
-    head.push_str("\r\n");
-    stream.write_all(head.as_bytes())?;
+    write!(head, "\r\n")?;
+    stream.write_all(&head)?;
     let end = response.cut_after.unwrap_or(response.body.len());
     stream.write_all(&response.body[..end])?;
     stream.flush()

@@ -14,7 +14,7 @@ use rota_client::{
     log::{Level, Log},
     machine::{DeploymentId, Status},
     records::Software,
-    server::{Http, Server, ServerError, Session, SessionSettings},
+    server::{Server, ServerError, Session, SessionSettings, Trust},
     wake::Wake,
 };
 use rota_rest::device::{Attribute, LogMessage};
@@ -51,9 +51,9 @@ pub(crate) fn session_with(servers: &[&FakeServer], config: &Settings) -> (Sessi
         identity_script: script,
         device_type_file: folder.path().join("device_type"),
         retry_download_count: config.retry_download_count,
+        trust: Trust::new(config),
     };
-    let http = Http::new(config, &quiet()).unwrap();
-    (Session::new(settings, http, Wake::default(), quiet()), folder)
+    (Session::new(settings, Wake::default(), quiet()), folder)
 }
 
 /// A server that gives tokens, and asks `handler` about everything else.

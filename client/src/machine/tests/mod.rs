@@ -16,6 +16,7 @@ pub(super) enum Software {
 }
 
 /// A device on which named things fail, and which loses power at named things.
+#[expect(clippy::struct_excessive_bools, reason = "each is one circumstance of a test")]
 pub(super) struct World {
     /// Things that fail: `(name, how often)`.
     pub(super) fail: Vec<(&'static str, u32)>,
