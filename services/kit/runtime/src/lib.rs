@@ -1,6 +1,6 @@
 //! What runs a service: settings, telemetry, lifecycle, RPC transports, health and TLS.
 //!
-//! A service is a library that implements [`Service`]; its `main` is one call of [`run`].
+//! A service is a library that implements [`Service`]; its `main` is one call of [`run()`].
 //! Services call each other over [`Rpc`], which is either a pool of mutual-TLS
 //! connections to another process ([`rpc::connect`]) or the routes of this one
 //! ([`Mesh`]); the same deadlines, retries, spans, metrics and errors apply to both.

@@ -149,3 +149,27 @@ fn nonsense_is_refused() {
     let long = "A".repeat(MAX_SIGNATURE_CHARACTERS + 1);
     assert_eq!(key.verify(b"", &long), Err(DeviceKeyError::SignatureEncoding));
 }
+
+proptest::proptest! {
+    /// Whatever a stranger sends, it is a key or an error; and a key has one spelling.
+    #[test]
+    fn no_input_is_too_strange(der: Vec<u8>, label in "(RSA )?PUBLIC KEY|CERTIFICATE|") {
+        if let Ok(key) = DeviceKey::from_pem(&pem(&label, &der)) {
+            proptest::prop_assert_eq!(DeviceKey::from_pem(&key.to_pem()), Ok(key));
+        }
+    }
+
+    /// The same near a genuine key, where a parser gets further.
+    #[test]
+    fn no_damage_is_too_strange(at in 0..91_usize, byte: u8, cut in 0..92_usize, body: Vec<u8>) {
+        let point = [4; 65];
+        let key = Kind::Ecdsa { curve: Curve::P256, point: point.to_vec() };
+        let mut der = DeviceKey(key).to_pkix();
+        der[at] = byte;
+        der.truncate(cut);
+        if let Ok(key) = DeviceKey::from_pem(&pem("PUBLIC KEY", &der)) {
+            proptest::prop_assert!(key.verify(&body, &STANDARD.encode(&der)).is_err());
+            proptest::prop_assert_eq!(DeviceKey::from_pem(&key.to_pem()), Ok(key));
+        }
+    }
+}

@@ -153,8 +153,7 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
         text.push('\n');
         rest = more;
     }
-    text.push_str(&format!("-----END {label}-----\n"));
-    text
+    text + "-----END " + label + "-----\n"
 }
 
 /// The public keys of an issuer, by key id. Written as a JSON Web Key Set (RFC 7517, 8037).
