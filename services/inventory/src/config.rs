@@ -1,0 +1,41 @@
+//! What can be set about devices' attributes.
+
+use clap::Args;
+
+/// The settings of inventory. The defaults are those of the flags, and of Mender (server API,
+/// inventory semantics).
+#[derive(Debug, Clone, Args)]
+#[group(id = "inventory")]
+pub struct Config {
+    /// Attributes that a device may report.
+    #[arg(long, env = "ROTA_MAX_DEVICE_ATTRIBUTES", default_value_t = 100, value_name = "NUMBER")]
+    pub max_attributes: usize,
+    /// Tags that a device may be given.
+    #[arg(long, env = "ROTA_MAX_DEVICE_TAGS", default_value_t = 20, value_name = "NUMBER")]
+    pub max_tags: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_attributes: 100, max_tags: 20 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn the_flags_defaults_are_the_defaults() {
+        let parsed = Program::parse_from(["inventory"]).config;
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+    }
+}
