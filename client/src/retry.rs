@@ -6,6 +6,16 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 const FIRST: Duration = Duration::from_mins(1);
 
+/// Reports and downloads are tried again sooner.
+const FIRST_REPORT: Duration = Duration::from_secs(5);
+const FIRST_DOWNLOAD: Duration = Duration::from_secs(1);
+
+/// However short the configured pauses: a server may take so long to restart.
+const LEAST_PATIENCE: Duration = Duration::from_mins(3);
+
+/// A configured pause of zero must not become a busy loop.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// Mender's clients use each pause three times before they double it.
 const REPEATS: u32 = 3;
 
@@ -33,20 +43,22 @@ impl Backoff {
     /// pauses if that is not 0.
     pub fn polls(cap: Duration, count: u32) -> Self {
         let limit = if count > 0 { Limit::Tries(count) } else { Limit::CapUsed };
+        let cap = cap.max(SHORTEST);
         let pause = FIRST.min(cap);
         Self { pause, cap, repeats: REPEATS, used: 0, limit }
     }
 
-    /// For what must get through: never gives up sooner than [`polls`](Self::polls) with a cap of
-    /// at least 60 s would, but tries more often in the beginning.
+    /// For what must get through: lasts as long as [`polls`](Self::polls), and three minutes at
+    /// least, but tries more often in the beginning.
     pub fn reports(cap: Duration, count: u32) -> Self {
-        let total = Self::polls(cap.max(FIRST), count).sum();
-        Self::within(Duration::from_secs(5), cap.max(FIRST), total)
+        let total: Duration = Self::polls(cap, count).sum();
+        let cap = cap.max(SHORTEST);
+        Self::within(FIRST_REPORT.min(cap), cap, total.max(LEAST_PATIENCE))
     }
 
     /// For a download that broke off: `count` minutes in all.
     pub fn downloads(count: u32) -> Self {
-        Self::within(Duration::from_secs(1), FIRST, FIRST * count)
+        Self::within(FIRST_DOWNLOAD, FIRST, FIRST * count)
     }
 
     /// Pauses that double from `first` to `cap` and add up to `total`.
@@ -122,6 +134,9 @@ mod tests {
         assert_eq!(total, Duration::from_mins(3 * (1 + 2 + 4 + 5)));
         let short = seconds(Backoff::reports(Duration::from_secs(5), 0));
         assert_eq!((short[0], short.iter().sum()), (5, 180));
+        let hasty = seconds(Backoff::reports(Duration::from_secs(1), 1000));
+        assert_eq!((hasty[0], hasty.len()), (1, 1000));
+        assert_eq!(seconds(Backoff::reports(Duration::ZERO, 0)).len(), 180);
     }
 
     #[test]

@@ -103,6 +103,9 @@ impl Device {
 
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rota-client"));
+        for proxy in ["http_proxy", "https_proxy", "all_proxy"] {
+            command.env_remove(proxy).env_remove(proxy.to_uppercase());
+        }
         command
             .arg("--config-dir")
             .arg(self.path("config"))
@@ -110,7 +113,6 @@ impl Device {
             .arg(self.path("share"))
             .arg("--data")
             .arg(self.path("data"))
-            .env_remove("http_proxy")
             .stdin(Stdio::null());
         command
     }
