@@ -1,16 +1,10 @@
 //! Compression on the way out.
 
-use std::{
-    io::{self, Write},
-    num::NonZeroU64,
-};
+use std::io::{self, Write};
 
 use crate::Compression;
 
 use super::gzip::ParallelGzip;
-
-/// Uncompressed bytes in one block of xz, which is what one thread works on.
-const XZ_BLOCK_BYTES: u64 = 24 << 20;
 
 /// A compressor over `W`.
 pub(super) enum Encoder<W: Write> {
@@ -60,8 +54,10 @@ impl<W: Write> Encoder<W> {
 
 #[cfg(feature = "xz")]
 fn xz<W: Write>(output: W, level: u32, threads: usize) -> io::Result<Encoder<W>> {
+    /// Uncompressed bytes in one block, which is what one thread works on.
+    const BLOCK_BYTES: u64 = 24 << 20;
     let mut options = lzma_rust2::XzOptions::with_preset(level.min(9));
-    options.set_block_size(NonZeroU64::new(XZ_BLOCK_BYTES));
+    options.set_block_size(std::num::NonZeroU64::new(BLOCK_BYTES));
     let threads = u32::try_from(threads).unwrap_or(u32::MAX);
     lzma_rust2::XzWriterMt::new(output, options, threads)
         .map(|encoder| Encoder::Xz(Box::new(encoder)))

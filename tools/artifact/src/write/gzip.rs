@@ -20,6 +20,9 @@ use flate2::{Compress, Crc, FlushCompress, Status};
 const BLOCK_BYTES: usize = 512 << 10;
 /// How far deflate looks back.
 const WINDOW_BYTES: usize = 32 << 10;
+/// The level unless one is asked for: on root filesystem images as small as the usual 6 within
+/// two percent, in three quarters of its time.
+const DEFAULT_LEVEL: u32 = 4;
 /// Magic, deflate, no flags, no time, no extra flags, unknown system (RFC 1952).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
@@ -49,7 +52,7 @@ struct Packed {
 
 impl<W: Write> ParallelGzip<W> {
     pub(super) fn new(mut output: W, level: Option<u32>, threads: usize) -> io::Result<Self> {
-        let level = flate2::Compression::new(level.unwrap_or(6).clamp(1, 9));
+        let level = flate2::Compression::new(level.unwrap_or(DEFAULT_LEVEL).clamp(1, 9));
         output.write_all(&HEADER)?;
         let (jobs, queue) = sync_channel(threads);
         let queue = Arc::new(Mutex::new(queue));

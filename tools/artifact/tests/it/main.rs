@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 mod command;
+mod corpus;
 mod forge;
 mod hostile;
 mod interop;
 mod keys;
 mod lenient;
 mod limits;
+mod mutations;
 mod properties;
 mod reading;
 mod signatures;

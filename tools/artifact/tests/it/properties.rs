@@ -7,6 +7,7 @@ use rota_artifact::{Builder, Compression, Limits, validate};
 use serde_json::{Map, Value};
 
 use crate::{
+    corpus,
     forge::{check, unpack},
     keys,
 };
@@ -139,9 +140,9 @@ proptest! {
     }
 }
 
-/// A small Artifact of any compression, signed or not.
+/// A small Artifact of any compression, signed or not, ours or mender-artifact's.
 fn sample() -> impl Strategy<Value = Vec<u8>> {
-    (compressions(), any::<bool>()).prop_map(|(compression, signed)| {
+    let ours = (compressions(), any::<bool>()).prop_map(|(compression, signed)| {
         let mut builder = Builder::module_image("module", "sample")
             .device_type("d")
             .script("ArtifactInstall_Enter_00", "#!/bin/sh\n")
@@ -152,5 +153,12 @@ fn sample() -> impl Strategy<Value = Vec<u8>> {
             builder = builder.sign_with(keys::signing(keys::P256));
         }
         builder.to_vec().unwrap()
-    })
+    });
+    let theirs = vec![
+        corpus::ROOTFS_NONE,
+        corpus::ROOTFS_GZIP_RSA,
+        corpus::MODULE_GZIP_P256,
+        corpus::BOOTSTRAP_GZIP,
+    ];
+    prop_oneof![ours, sample::select(theirs).prop_map(<[u8]>::to_vec)]
 }
