@@ -5,7 +5,7 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +14,9 @@ use crate::wait;
 
 /// How long a process may take to end after it was asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a process that nobody wants any more may take before it is killed.
+const DROP_LIMIT: Duration = Duration::from_secs(15);
 
 /// How a process is started; kept, so that it can be started again after a kill.
 #[derive(Debug, Clone)]
@@ -192,12 +195,19 @@ impl Process {
 }
 
 impl Drop for Process {
+    /// Ends it in an orderly way if it lets itself be ended: a server has to stop what it stands
+    /// on. Nothing can be done about a process that cannot even be killed.
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            // Nothing can be done about a process that cannot be killed; the test has ended.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        let asked = self.signal(rustix::process::Signal::TERM);
+        let end = Instant::now() + DROP_LIMIT;
+        while asked.is_ok() && Instant::now() < end {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

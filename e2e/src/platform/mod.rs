@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{device::Home, operator::Operator, process::Process};
 
@@ -132,6 +132,18 @@ impl Platform {
     /// What replica `index` of a kind has printed.
     pub fn printed(&mut self, part: Part, index: usize) -> Result<String> {
         self.process(part, index)?.printed()
+    }
+
+    /// Asks every process to end, and waits until it has.
+    pub async fn stop(mut self) -> Result<()> {
+        for (_, process) in &mut self.processes {
+            process.signal(rustix::process::Signal::TERM)?;
+        }
+        for (part, process) in &mut self.processes {
+            let status = process.stop().await?;
+            ensure!(status.success(), "{} ended with {status}", part.name());
+        }
+        Ok(())
     }
 
     /// What every process has printed, for whoever looks for a reason.

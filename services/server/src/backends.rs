@@ -1,10 +1,11 @@
 //! Database, bus and blob store: embedded ones, or those that the settings name.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rota_blob::{BlobSettings, Blobs, DirectoryBlobs};
 use rota_bus::{Bus, LocalBus, NatsBus, NatsSettings, Publisher};
+use rota_runtime::Env;
 use rota_stack::{Postgres, PostgresOptions};
 use rota_store::{Database, DatabaseSettings, Schema};
 use secrecy::{ExposeSecret, SecretString};
@@ -34,13 +35,11 @@ impl Databases {
         opened.with_context(|| format!("database of {}", schema.name))
     }
 
-    /// Keeps the private Postgres for as long as the process lives. Its guard stops it in an
-    /// orderly way when the process ends, after the last task that needs it and however that
-    /// end comes.
-    pub(crate) fn keep_until_exit(self) {
-        static KEPT: OnceLock<Option<Postgres>> = OnceLock::new();
-        // A process has one platform, so there is nothing to be replaced.
-        let _ = KEPT.set(self.private);
+    /// Stops the private Postgres, if there is one, when everything that needs it has ended.
+    pub(crate) fn stop_last(self, env: &Env) {
+        if let Some(private) = self.private {
+            env.last(private.stop());
+        }
     }
 }
 

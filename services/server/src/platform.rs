@@ -39,7 +39,7 @@ pub(crate) async fn start(settings: Settings, env: &Env) -> Result<()> {
     let certificate = tls.identity.cert.clone();
     let port = serve(settings.gateway, settings.https_listen, tls, env, &mesh).await?;
     events.open();
-    databases.keep_until_exit();
+    databases.stop_last(env);
     first_person::announce(person.as_ref(), port, &certificate, data.path())
 }
 

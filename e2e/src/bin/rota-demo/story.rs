@@ -31,22 +31,28 @@ struct Member {
     id: String,
 }
 
-/// Tells the whole story.
+/// Tells the whole story, and leaves nothing running however it ends.
 pub(crate) async fn tell() -> Result<()> {
     let folder = tempfile::Builder::new().prefix("rota-demo").tempdir()?;
     say("starting rota-server with a database of its own")?;
     let platform_folder = folder.path().join("platform");
     std::fs::create_dir(&platform_folder)?;
     let platform = Platform::start(Form::OneProcess, &platform_folder).await?;
+    let told = roll_outs(&platform, folder.path()).await;
+    platform.stop().await?;
+    told
+}
+
+async fn roll_outs(platform: &Platform, folder: &Path) -> Result<()> {
     let operator = platform.operator().await?;
     say(&format!("serving {}", operator.base()))?;
 
     say(&format!("starting {DEVICES} devices and accepting them"))?;
-    let mut fleet = switch_on(&platform, folder.path())?;
+    let mut fleet = switch_on(platform, folder)?;
     operator.accept(DEVICES, LIMIT).await?;
     learn_ids(&operator, &mut fleet).await?;
 
-    let artifacts = folder.path().join("artifacts");
+    let artifacts = folder.join("artifacts");
     std::fs::create_dir(&artifacts)?;
     roll_out(&operator, &artifacts, &fleet, "v1", Health::Sound, |_| "v1").await?;
     roll_out(&operator, &artifacts, &fleet, "v2", Health::Sound, |_| "v2").await?;
@@ -110,15 +116,17 @@ async fn roll_out(
     let rows = rows(operator, fleet, &deployment).await?;
     table.show(rows.clone())?;
     table.settle();
-    for row in rows {
+    for (row, member) in rows.iter().zip(fleet) {
         let wanted = end(row.serial);
         let status = if wanted == version { "success" } else { "failure" };
         ensure!(
             row.on_disk == wanted && row.status == status,
-            "device {} ended with {} on disk and {:?} on the server, not {wanted} and {status:?}",
+            "device {} ended with {} on disk and {:?} on the server, not {wanted} and {status:?}; \
+             it printed:\n{}",
             row.serial,
             row.on_disk,
-            row.status
+            row.status,
+            member.device.printed()?
         );
     }
     Ok(deployment)

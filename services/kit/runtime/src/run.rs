@@ -1,6 +1,12 @@
 //! The whole of a `main`: settings, telemetry, start, signals, shutdown, exit code.
 
-use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc};
+use std::{
+    ffi::OsString,
+    io::Write,
+    pin::Pin,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::{Args, FromArgMatches, error::ErrorKind};
 use tokio::net::TcpListener;
@@ -38,9 +44,19 @@ pub struct Env {
     /// The time.
     pub clock: Arc<dyn Clock>,
     peers: PeerSettings,
+    last: Arc<Mutex<Vec<Last>>>,
 }
 
+/// Something to do when everything else has ended.
+type Last = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Env {
+    /// Has `work` done when all tasks have ended, or their time is up: stopping what they stand
+    /// on. It is not bounded, so it bounds itself.
+    pub fn last(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(work));
+    }
+
     /// A transport to another service, from the setting `--<service>-url`. For services that
     /// [`run`] runs; other programs have [`PeerSettings`] among their own.
     pub fn rpc(&self, service: &'static str) -> Result<Rpc, ConfigError> {
@@ -126,10 +142,27 @@ async fn live<C, F>(process: &ProcessSettings, settings: C, start: F) -> anyhow:
 where
     F: AsyncFnOnce(C, Arc<Env>) -> anyhow::Result<()>,
 {
-    let mut signals = Signals::listen()?;
     let env = Arc::new(Env::new());
+    let outcome = live_in(&env, process, settings, start).await;
+    let last = std::mem::take(&mut *env.last.lock().unwrap_or_else(PoisonError::into_inner));
+    for work in last {
+        work.await;
+    }
+    outcome
+}
+
+async fn live_in<C, F>(
+    env: &Arc<Env>,
+    process: &ProcessSettings,
+    settings: C,
+    start: F,
+) -> anyhow::Result<()>
+where
+    F: AsyncFnOnce(C, Arc<Env>) -> anyhow::Result<()>,
+{
+    let mut signals = Signals::listen()?;
     tokio::select! {
-        started = start(settings, Arc::clone(&env)) => started?,
+        started = start(settings, Arc::clone(env)) => started?,
         signal = signals.next() => {
             tracing::info!(signal, "stopped before everything had started");
             env.tasks.stop_within(process.shutdown_seconds).await;
@@ -167,6 +200,7 @@ impl Env {
             readiness: Readiness::default(),
             clock: Arc::new(SystemClock),
             peers: PeerSettings::default(),
+            last: Arc::default(),
         }
     }
 
@@ -177,6 +211,7 @@ impl Env {
             readiness: self.readiness.clone(),
             clock: Arc::clone(&self.clock),
             peers: self.peers.clone(),
+            last: Arc::clone(&self.last),
         }
     }
 }
