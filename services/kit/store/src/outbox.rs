@@ -77,6 +77,7 @@ impl NewEvent {
 }
 
 /// Adds an event to the transaction: it is published if, and only if, the transaction commits.
+/// Data of more than 256 KiB is refused (check `outbox_data_small`).
 pub async fn append(
     tx: &mut TenantTx,
     origin: &Origin,

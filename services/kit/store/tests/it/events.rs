@@ -13,7 +13,7 @@ use rota_bus::{
     Bus, Event, EventType, Filter, LocalBus, PublishError, Publisher, Receipt, Subscription,
 };
 use rota_store::{
-    Consumer, Database, Effect, EffectError, Relay, TenantTx, dead_letters,
+    Consumer, Database, Effect, EffectError, Relay, TenantTx, check_violation, dead_letters,
     outbox::{self, NewEvent, Origin},
     sqlx,
 };
@@ -170,6 +170,16 @@ async fn an_event_arrives_as_it_was_appended() {
     assert_eq!(event.address.as_deref(), Some("192.0.2.1"));
     assert_eq!((&event.request_id[..], &event.traceparent), ("request", &trace));
     assert_eq!(event.data, serde_json::json!({"name": "n"}));
+}
+
+#[tokio::test]
+async fn an_event_that_no_broker_would_take_is_refused() {
+    let (db, _test) = probe().await;
+    let mut tx = db.tenant(TenantId::mint()).await.unwrap();
+    let large = serde_json::json!({"log": "x".repeat(300_000)});
+    let event = NewEvent::new(MADE, "1", 1, &large);
+    let error = outbox::append(&mut tx, &Origin::service("t", "r"), &event).await.unwrap_err();
+    assert_eq!(check_violation(&error), Some("outbox_data_small"));
 }
 
 #[tokio::test]
