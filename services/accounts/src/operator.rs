@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 use chrono::TimeDelta;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use rand::distr::{Alphanumeric, SampleString};
 use rota_accounts::{Accounts, Config, Deps, SCHEMA};
 use rota_proto::accounts::v1::{
@@ -31,16 +31,15 @@ const PASSWORD_LENGTH: usize = 20;
 #[derive(Debug, Parser)]
 #[command(name = "rota-accounts", version)]
 struct Operator {
-    /// The database: postgres://user:password@host/database.
+    /// The database: `postgres://user:password@host/database`.
     #[arg(
         long,
         global = true,
         env = "ROTA_DATABASE_URL",
         value_name = "URL",
-        hide_env_values = true,
-        default_value = ""
+        hide_env_values = true
     )]
-    database_url: String,
+    database_url: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -84,22 +83,15 @@ struct NewUser {
     /// File with the password; without it one is made and printed.
     #[arg(long, env = "ROTA_PASSWORD_FILE", value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Roles, such as RBAC_ROLE_OBSERVER; without any, everything is allowed.
+    /// Roles, such as `RBAC_ROLE_OBSERVER`; without any, everything is allowed.
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
 }
 
 /// Whether the command line names one of these commands; otherwise the service is meant.
 pub(crate) fn is_asked() -> bool {
-    let names = [
-        "bootstrap",
-        "create-tenant",
-        "create-user",
-        "list-tenants",
-        "suspend-tenant",
-        "resume-tenant",
-    ];
-    std::env::args().skip(1).any(|word| names.contains(&word.as_str()))
+    let operator = Operator::command();
+    std::env::args().skip(1).any(|word| word == "help" || operator.find_subcommand(word).is_some())
 }
 
 /// Carries out the command that the command line names.
@@ -120,7 +112,7 @@ pub(crate) fn run() -> ExitCode {
 
 async fn carry_out(operator: Operator) -> anyhow::Result<()> {
     let Operator { database_url, command } = operator;
-    anyhow::ensure!(!database_url.is_empty(), "--database-url (ROTA_DATABASE_URL) is needed");
+    let database_url = database_url.context("--database-url (ROTA_DATABASE_URL) is needed")?;
     let db = Database::connect(&DatabaseSettings::new(database_url), &SCHEMA).await?;
     let deps = Deps { db, clock: Arc::new(SystemClock) };
     let service = Accounts::new(Config::default(), deps).await?;

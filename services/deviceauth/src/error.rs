@@ -92,14 +92,13 @@ impl Coded for Error {
             Self::Exists(_) => ErrorCode::AlreadyExists,
             Self::NotDecommissioning(_) => ErrorCode::Conflict,
             Self::Forbidden => ErrorCode::Forbidden,
-            Self::Contended => ErrorCode::Unavailable,
             Self::Tenant(failure) => match failure.code {
                 ErrorCode::Internal => ErrorCode::Internal,
                 _ => ErrorCode::Unavailable,
             },
             Self::Database(error) => rota_store::error_code(error),
             Self::Row { .. } => ErrorCode::Internal,
-            Self::Token(_) => ErrorCode::Unavailable,
+            Self::Contended | Self::Token(_) => ErrorCode::Unavailable,
         }
     }
 

@@ -133,12 +133,11 @@ impl Store {
         let present = sqlx::query_scalar!("select id from accounts.tenants where is_default")
             .fetch_optional(&mut *tx)
             .await?;
-        let id = match present {
-            Some(id) => TenantId(id),
-            None => {
-                insert(&mut tx, tenant, Standing::Default).await?;
-                tenant.id
-            }
+        let id = if let Some(id) = present {
+            TenantId(id)
+        } else {
+            insert(&mut tx, tenant, Standing::Default).await?;
+            tenant.id
         };
         let mut tx = tx.enter(id).await?;
         let inhabited = sqlx::query_scalar!(

@@ -41,10 +41,6 @@ impl Replica {
     }
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 #[tokio::test]
 async fn people_are_added_with_fit_passwords_and_known_roles_alone() {
     let (_world, replica) = World::start().await;
@@ -81,7 +77,7 @@ async fn a_new_password_needs_the_present_one_and_ends_the_other_sign_ins() {
     let admin = caller(&here);
     let code = async |password: &str, current: Option<&str>| {
         let edit = UpdateSelfRequest {
-            password: some(password),
+            password: Some(password.to_owned()),
             current_password: current.map(str::to_owned),
             ..Default::default()
         };
@@ -109,8 +105,8 @@ async fn a_new_address_is_the_one_to_sign_in_with() {
     replica.add(&admin, "bob@example.com", &[]).await.unwrap();
     let move_to = async |email: &str| {
         let edit = UpdateSelfRequest {
-            email: some(email),
-            current_password: some(PASSWORD),
+            email: Some(email.to_owned()),
+            current_password: Some(PASSWORD.to_owned()),
             ..Default::default()
         };
         replica.edit_self(&admin, edit).await.map_err(|failure| failure.code)
@@ -132,7 +128,7 @@ async fn managers_change_all_of_another_person_but_the_password() {
     let token = replica.login("bob@example.com", PASSWORD).await.unwrap();
     let edit = |id: &str| UpdateUserRequest { id: id.to_owned(), ..Default::default() };
 
-    let password = UpdateUserRequest { password: some(NEW_PASSWORD), ..edit(&id) };
+    let password = UpdateUserRequest { password: Some(NEW_PASSWORD.to_owned()), ..edit(&id) };
     let refused = replica.edit(&admin, password).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::Unprocessable);
     assert!(!world.is_revoked(&token).await);
@@ -144,16 +140,16 @@ async fn managers_change_all_of_another_person_but_the_password() {
     assert_eq!(bob.permissions, [Permission::Read]);
 
     for unknown in ["foo", &Uuid::new_v4().to_string()] {
-        let moved = UpdateUserRequest { email: some("x@example.com"), ..edit(unknown) };
+        let moved = UpdateUserRequest { email: Some("x@example.com".to_owned()), ..edit(unknown) };
         assert_eq!(replica.edit(&admin, moved).await.unwrap_err().code, ErrorCode::NotFound);
         assert_eq!(replica.user(&admin, unknown).await.unwrap_err().code, ErrorCode::NotFound);
     }
     // One's own password is one's own here, too, with the present one.
     let own = replica.me(&admin).await.unwrap().id;
-    let change = UpdateUserRequest { password: some(NEW_PASSWORD), ..edit(&own) };
+    let change = UpdateUserRequest { password: Some(NEW_PASSWORD.to_owned()), ..edit(&own) };
     let refused = replica.edit(&admin, change.clone()).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::Unprocessable);
-    let change = UpdateUserRequest { current_password: some(PASSWORD), ..change };
+    let change = UpdateUserRequest { current_password: Some(PASSWORD.to_owned()), ..change };
     replica.edit(&admin, change).await.unwrap();
     replica.login(ADMIN, NEW_PASSWORD).await.unwrap();
 }
@@ -185,15 +181,15 @@ async fn lists_are_narrowed_by_every_filter() {
     };
     let all = ListUsersRequest::default;
     let half_past = Some(1_800_000_000 + 1800);
-    assert_eq!(ids(all()).await, [own.clone(), bob.clone()]);
-    assert_eq!(ids(ListUsersRequest { ids: vec![bob.clone()], ..all() }).await, [bob.clone()]);
+    assert_eq!(ids(all()).await, [own.as_str(), &bob]);
+    assert_eq!(ids(ListUsersRequest { ids: vec![bob.clone()], ..all() }).await, [bob.as_str()]);
     assert!(ids(ListUsersRequest { ids: vec!["foo".to_owned()], ..all() }).await.is_empty());
     let emails = vec!["BOB@example.com".to_owned()];
-    assert_eq!(ids(ListUsersRequest { emails, ..all() }).await, [bob.clone()]);
-    assert_eq!(ids(ListUsersRequest { created_after: half_past, ..all() }).await, [bob.clone()]);
-    assert_eq!(ids(ListUsersRequest { created_before: half_past, ..all() }).await, [own.clone()]);
-    assert_eq!(ids(ListUsersRequest { updated_after: half_past, ..all() }).await, [bob]);
-    assert_eq!(ids(ListUsersRequest { updated_before: half_past, ..all() }).await, [own]);
+    assert_eq!(ids(ListUsersRequest { emails, ..all() }).await, [bob.as_str()]);
+    assert_eq!(ids(ListUsersRequest { created_after: half_past, ..all() }).await, [bob.as_str()]);
+    assert_eq!(ids(ListUsersRequest { created_before: half_past, ..all() }).await, [own.as_str()]);
+    assert_eq!(ids(ListUsersRequest { updated_after: half_past, ..all() }).await, [bob.as_str()]);
+    assert_eq!(ids(ListUsersRequest { updated_before: half_past, ..all() }).await, [own.as_str()]);
     let request = ListUsersRequest { created_after: Some(i64::MAX), ..all() };
     let request = with_caller(Request::new(request), &admin);
     let refused = replica.management.clone().list_users(request).await.unwrap_err();

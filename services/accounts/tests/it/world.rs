@@ -1,6 +1,6 @@
 //! An accounts service with one or more replicas over a database of its own.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -61,7 +61,12 @@ impl World {
     }
 
     pub(crate) async fn replica(&self) -> Replica {
-        let config = Config { password_cost: PasswordCost::Minimal, ..Config::default() };
+        // As many at once as the most eager test asks for, whatever the machine.
+        let config = Config {
+            password_cost: PasswordCost::Minimal,
+            password_hashes: NonZeroUsize::new(4),
+            ..Config::default()
+        };
         let db = self.database.connect(&SCHEMA).await;
         let deps = Deps { db, clock: Arc::new(self.clock.clone()) };
         let service = Accounts::new(config, deps).await.unwrap();

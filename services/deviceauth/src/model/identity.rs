@@ -1,5 +1,7 @@
 //! A device's identity: a JSON object, and the hash of its canonical form that finds it again.
 
+use std::fmt::Write;
+
 use serde_json::{Map, Value};
 
 /// The longest identity data, in bytes of JSON text. Identities are a few addresses and serial
@@ -74,7 +76,7 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-fn write(value: &Value, out: &mut String) {
+fn write_value(value: &Value, out: &mut String) {
     match value {
         Value::Object(members) => write_object(members, out),
         Value::Array(items) => {
@@ -83,13 +85,14 @@ fn write(value: &Value, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                write(item, out);
+                write_value(item, out);
             }
             out.push(']');
         }
         Value::Number(number) => match number.as_f64() {
             Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < MAX_EXACT => {
-                out.push_str(&format!("{float:.0}"));
+                // Writing to a string cannot fail.
+                let _ = write!(out, "{float:.0}");
             }
             _ => out.push_str(&number.to_string()),
         },
@@ -97,7 +100,7 @@ fn write(value: &Value, out: &mut String) {
     }
 }
 
-/// Sorts by itself: whether a map of serde_json keeps the order of arrival is up to whoever
+/// Sorts by itself: whether a map of `serde_json` keeps the order of arrival is up to whoever
 /// else is built with it.
 fn write_object(members: &Map<String, Value>, out: &mut String) {
     let mut sorted: Vec<_> = members.iter().collect();
@@ -109,7 +112,7 @@ fn write_object(members: &Map<String, Value>, out: &mut String) {
         }
         out.push_str(&Value::from(name.as_str()).to_string());
         out.push(':');
-        write(value, out);
+        write_value(value, out);
     }
     out.push('}');
 }

@@ -109,14 +109,12 @@ async fn contact(
     max_pending: u32,
 ) -> Result<Option<Credential>, Error> {
     let found = changes::lock_by_identity(tx, identity).await?;
-    let (mut device, is_new) = match found {
-        Some(device) => (device, false),
-        None => {
-            if pending_devices(tx, max_pending).await? >= i64::from(max_pending) {
-                return Err(Error::TooManyPending);
-            }
-            (Device::new(DeviceId::mint(), identity.clone(), scope.now), true)
-        }
+    let (mut device, is_new) = if let Some(device) = found {
+        (device, false)
+    } else if pending_devices(tx, max_pending).await? < i64::from(max_pending) {
+        (Device::new(DeviceId::mint(), identity.clone(), scope.now), true)
+    } else {
+        return Err(Error::TooManyPending);
     };
     if device.auth_set_with_key(&set.key_hash).is_none() {
         if device.decommissioning {

@@ -1,7 +1,7 @@
 //! Devices by page, by status, by id.
 
 use rota_proto::deviceauth::v1::{
-    CountDevicesRequest, ListDevicesRequest, ListDevicesResponse, Status as DeviceStatus,
+    CountDevicesRequest, Device, ListDevicesRequest, ListDevicesResponse, Status as DeviceStatus,
 };
 use rota_runtime::{Failure, with_caller};
 use rota_types::{Caller, ErrorCode};
@@ -40,7 +40,7 @@ async fn lists_are_ordered_by_status_and_id_and_cut_into_pages() {
     let (accepted, _) = replica.accept(&manager, &TestDevice::new("accepted")).await;
 
     let all = replica.list(&manager).await;
-    let order: Vec<_> = all.iter().map(|device| device.status()).collect();
+    let order: Vec<_> = all.iter().map(Device::status).collect();
     let pending = DeviceStatus::Pending;
     assert_eq!(order, [DeviceStatus::Accepted, pending, pending, pending]);
     assert_eq!(all[0].id, accepted);
@@ -71,10 +71,10 @@ async fn devices_are_found_by_status_and_by_id() {
         let found = replica.page(&manager, request).await.unwrap().devices;
         found.into_iter().map(|device| device.id).collect()
     };
-    assert_eq!(ids(&[DeviceStatus::Accepted], &[]).await, [accepted.clone()]);
+    assert_eq!(ids(&[DeviceStatus::Accepted], &[]).await, [accepted.as_str()]);
     let both = [DeviceStatus::Accepted, DeviceStatus::Pending];
     assert_eq!(ids(&both, &[]).await.len(), 2);
-    assert_eq!(ids(&[], &[&accepted, "foo"]).await, [accepted.clone()]);
+    assert_eq!(ids(&[], &[&accepted, "foo"]).await, [accepted.as_str()]);
     assert!(ids(&[], &["foo"]).await.is_empty());
     assert!(ids(&[DeviceStatus::Pending], &[&accepted]).await.is_empty());
     assert!(ids(&[DeviceStatus::Noauth], &[]).await.is_empty());

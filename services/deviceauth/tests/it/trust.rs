@@ -5,6 +5,8 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use ring::signature::{ED25519, UnparsedPublicKey};
+use rota_auth::SigningKeys;
+use rota_deviceauth::Config;
 use rota_proto::{
     deviceauth::v1::Status as DeviceStatus,
     trust::v1::{Revocation, Snapshot, TrustUpdate, WatchRequest, trust_update::Update},
@@ -236,6 +238,27 @@ async fn a_key_is_announced_before_it_signs_and_believed_until_its_last_token_en
     let (_, last) = Watch::open(&world, &later).await;
     assert_eq!(last.keys.len(), 1);
     assert!(!holds(&old_token, &last));
+}
+
+#[tokio::test]
+async fn a_key_may_lie_in_a_file_of_the_operators() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key.pem");
+    let made = SigningKeys::load_or_create(&path).unwrap();
+    let config = Config { device_signing_key: Some(path), ..Config::default() };
+    let world = World::with(config).await;
+    let replicas = [world.replica().await, world.replica().await];
+    let device = TestDevice::new("a");
+    replicas[0].accept(&world.manager(), &device).await;
+    let (_, keys) = Watch::open(&world, &replicas[1]).await;
+    assert_eq!(keys.keys.len(), 1);
+    assert_eq!(keys.keys[0].id, made.key_id());
+    assert!(holds(&replicas[1].authenticate(&device).await.unwrap(), &keys));
+    let kept: i64 = sqlx::query_scalar("select count(private_key) from deviceauth.signing_keys")
+        .fetch_one(&mut world.owner().await)
+        .await
+        .unwrap();
+    assert_eq!(kept, 0);
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ impl Replica {
         };
         let request = with_caller(Request::new(request), caller);
         let answer = self.management.clone().set_auth_set_status(request).await;
-        Ok(answer.map(drop).map_err(Failure::from)?)
+        answer.map(drop).map_err(Failure::from)
     }
 
     /// A device's first contact and its acceptance; its id and its auth set's.

@@ -47,7 +47,8 @@ begin
     return null;
 end $$;
 
--- Of keys only that something changed: they are few, and read anew.
+-- Of keys only that something changed: they are few, and read anew. However many rows a
+-- transaction changes, it is said once.
 create function rota_announce_keys() returns trigger language plpgsql as $$
 begin
     perform pg_notify(tg_table_schema || '_keys', '');
@@ -57,4 +58,4 @@ end $$;
 create trigger announce after insert or update on revocations
     for each row execute function rota_announce_revocation();
 create trigger announce after insert or update or delete on signing_keys
-    for each statement execute function rota_announce_keys();
+    for each row execute function rota_announce_keys();

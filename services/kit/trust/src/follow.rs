@@ -1,15 +1,9 @@
 //! Following what all replicas commit: revocations one by one, keys as a whole.
 
-use std::time::Duration;
-
 use rota_store::{Listener, Signal};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{OpenError, Trust, revocations};
-
-/// How often keys are looked after and old revocations dropped.
-const TENDING: Duration = Duration::from_secs(600);
 
 /// Where this replica stands towards the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,20 +16,18 @@ enum Standing {
     Current,
 }
 
-pub(crate) async fn run(trust: &Trust, stop: CancellationToken) {
+pub(crate) async fn run(trust: &Trust, stop: &CancellationToken) {
     let db = &trust.0.db;
     let revoked = format!("{}_revoked", db.schema());
     let keys = format!("{}_keys", db.schema());
     let mut listener = Listener::new(db, [&revoked, &keys]);
     let mut standing = Standing::Deaf;
-    let mut tended = Instant::now();
     loop {
         let signal = tokio::select! {
             () = stop.cancelled() => return,
             signal = listener.next() => signal,
         };
         standing = match signal {
-            Signal::Connected => Standing::Behind,
             Signal::Notified { channel, payload } if channel == revoked => {
                 match revocations::parse(&payload) {
                     Some(revocation) => {
@@ -45,7 +37,7 @@ pub(crate) async fn run(trust: &Trust, stop: CancellationToken) {
                     None => Standing::Behind,
                 }
             }
-            Signal::Notified { .. } => Standing::Behind,
+            Signal::Connected | Signal::Notified { .. } => Standing::Behind,
             Signal::Alive => standing,
             Signal::Lost => {
                 trust.0.known.lose();
@@ -57,10 +49,6 @@ pub(crate) async fn run(trust: &Trust, stop: CancellationToken) {
         }
         if standing == Standing::Current {
             trust.0.known.alive();
-        }
-        if standing == Standing::Current && tended.elapsed() >= TENDING {
-            tended = Instant::now();
-            tend(trust);
         }
     }
 }
@@ -85,24 +73,4 @@ async fn catch_up(trust: &Trust) -> bool {
             false
         }
     }
-}
-
-/// Looks after the tables beside the stream, which must not wait for it.
-fn tend(trust: &Trust) {
-    let trust = trust.clone();
-    tokio::spawn(async move {
-        let now = trust.0.clock.now();
-        trust.0.known.forget_expired(now);
-        let schema = trust.0.db.schema();
-        if let Err(error) = revocations::sweep(&trust.0.db, now).await {
-            tracing::warn!(schema, %error, "old revocations cannot be dropped");
-        }
-        if let Err(error) = trust.tend_keys().await {
-            tracing::warn!(
-                schema,
-                error = &error as &dyn std::error::Error,
-                "keys cannot be tended"
-            );
-        }
-    });
 }

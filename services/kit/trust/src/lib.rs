@@ -19,6 +19,7 @@ mod follow;
 mod keys;
 mod known;
 mod revocations;
+mod tend;
 mod watch;
 
 use std::{fmt, sync::Arc};
@@ -80,7 +81,7 @@ impl Trust {
     /// Follows what all replicas revoke, and tends the keys, until `stop`. Watchers are served
     /// only while this runs.
     pub async fn run(self, stop: CancellationToken) {
-        follow::run(&self, stop).await;
+        tokio::join!(follow::run(&self, &stop), tend::run(&self, &stop));
         self.0.known.lose();
     }
 }

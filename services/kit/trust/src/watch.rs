@@ -49,7 +49,7 @@ impl TrustService for Watch {
         }
         let (everything, news) = self.trust.0.known.watch().ok_or_else(ignorance)?;
         let trust = self.trust.clone();
-        let news = BroadcastStream::new(news).flat_map(move |news| translate(&trust, news));
+        let news = BroadcastStream::new(news).flat_map(move |news| translate(&trust, &news));
         let updates = stream::iter(all(everything).map(Ok)).chain(news);
         Ok(Response::new(until_silence(updates).boxed()))
     }
@@ -58,10 +58,10 @@ impl TrustService for Watch {
 /// The messages that carry one piece of news.
 fn translate(
     trust: &Trust,
-    news: Result<News, BroadcastStreamRecvError>,
+    news: &Result<News, BroadcastStreamRecvError>,
 ) -> BoxStream<'static, Result<TrustUpdate, Status>> {
     let update = match news {
-        Ok(News::Revoked(revoked)) => Update::Revocation(revoked.into()),
+        Ok(News::Revoked(revoked)) => Update::Revocation((*revoked).into()),
         Ok(News::Alive) => Update::Heartbeat(Heartbeat {}),
         // Nothing to say; silence says it.
         Ok(News::Lost) => return stream::empty().boxed(),
