@@ -8,6 +8,7 @@ const MAX_ARTIFACT_BYTES: u64 = 10 << 30;
 
 /// The service's settings.
 #[derive(Debug, Clone, Args)]
+#[group(id = "deployments")]
 pub struct Config {
     /// The largest Artifact that is taken, in bytes.
     #[arg(

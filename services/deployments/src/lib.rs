@@ -24,6 +24,7 @@ mod config;
 mod error;
 mod grpc;
 mod jobs;
+mod metrics;
 mod model;
 mod service;
 mod store;

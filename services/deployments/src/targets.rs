@@ -23,7 +23,15 @@ pub(crate) struct Targets {
     stream: Streaming<TargetBatch>,
     /// Received and not yet handed on.
     held: Vec<DeviceId>,
-    ended: bool,
+    end: End,
+}
+
+/// How a stream has ended.
+enum End {
+    NotYet,
+    Well,
+    /// It broke off: what came before is handed on first, so that a resumed stream is further.
+    Broken(Error),
 }
 
 /// Begins to stream the members of a group, or all devices, with ids greater than `after`.
@@ -47,43 +55,57 @@ pub(crate) async fn stream(
         .stream_targets(within(DEADLINE, with_caller(request, &caller)))
         .await
         .map_err(|status| Error::Inventory(status.into()))?;
-    Ok(Targets { stream: response.into_inner(), held: Vec::new(), ended: false })
+    Ok(Targets { stream: response.into_inner(), held: Vec::new(), end: End::NotYet })
 }
 
 impl Targets {
     /// At most `count` devices, and whether there are more behind them.
     pub(crate) async fn first(&mut self, count: usize) -> Result<(Vec<DeviceId>, bool)> {
-        let devices = self.next(count).await?;
-        let more = !self.held.is_empty() || self.receive().await?;
-        Ok((devices, more))
+        self.receive(count + 1).await;
+        if let End::Broken(_) = self.end {
+            return self.next(0).await.map(|devices| (devices, false));
+        }
+        let devices = self.take(count);
+        Ok((devices, !self.held.is_empty()))
     }
 
     /// The next devices, at most `count`; none: there are no more.
     pub(crate) async fn next(&mut self, count: usize) -> Result<Vec<DeviceId>> {
-        while self.held.len() < count && self.receive().await? {}
-        let rest = self.held.split_off(self.held.len().min(count));
-        Ok(std::mem::replace(&mut self.held, rest))
+        self.receive(count).await;
+        let devices = self.take(count);
+        if devices.is_empty()
+            && let End::Broken(error) = std::mem::replace(&mut self.end, End::Well)
+        {
+            return Err(error);
+        }
+        Ok(devices)
     }
 
-    /// Receives another batch. `false`: there is none.
-    async fn receive(&mut self) -> Result<bool> {
-        while !self.ended {
-            let message = tokio::time::timeout(SILENCE, self.stream.message())
-                .await
-                .map_err(|_| tonic::Status::deadline_exceeded("inventory fell silent"))
-                .and_then(|message| message)
-                .map_err(|status| Error::Inventory(Failure::from(status)))?;
-            let Some(batch) = message else {
-                self.ended = true;
-                break;
-            };
-            for id in &batch.device_ids {
-                self.held.push(id.parse()?);
-            }
-            if !batch.device_ids.is_empty() {
-                return Ok(true);
+    fn take(&mut self, count: usize) -> Vec<DeviceId> {
+        let rest = self.held.split_off(self.held.len().min(count));
+        std::mem::replace(&mut self.held, rest)
+    }
+
+    /// Receives until so many devices are held, or there are no more.
+    async fn receive(&mut self, count: usize) {
+        while matches!(self.end, End::NotYet) && self.held.len() < count {
+            match self.message().await {
+                Ok(Some(devices)) => self.held.extend(devices),
+                Ok(None) => self.end = End::Well,
+                Err(error) => self.end = End::Broken(error),
             }
         }
-        Ok(false)
+    }
+
+    async fn message(&mut self) -> Result<Option<Vec<DeviceId>>> {
+        let message = tokio::time::timeout(SILENCE, self.stream.message())
+            .await
+            .map_err(|_| tonic::Status::deadline_exceeded("inventory fell silent"))
+            .and_then(|message| message)
+            .map_err(|status| Error::Inventory(Failure::from(status)))?;
+        let Some(batch) = message else { return Ok(None) };
+        let devices: Result<Vec<DeviceId>, _> =
+            batch.device_ids.iter().map(|id| id.parse()).collect();
+        Ok(Some(devices?))
     }
 }

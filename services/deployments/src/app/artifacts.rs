@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     model::artifact::{Artifact, ArtifactFilter, MAX_DESCRIPTION, Storage},
     store::{
-        artifacts, deployments,
+        artifact_lists, artifacts, deployments,
         jobs::{self, Task},
         releases, storage,
     },
@@ -29,7 +29,7 @@ impl Deployments {
             return Err(Error::Field { field: "name", reason: "must name at most 100 artifacts" });
         }
         let mut tx = self.db().tenant(caller.tenant).await?;
-        Ok(artifacts::list(&mut tx, filter, page).await?)
+        Ok(artifact_lists::list(&mut tx, filter, page).await?)
     }
 
     /// One Artifact.
@@ -55,6 +55,7 @@ impl Deployments {
                     return Err(Error::ArtifactUsed);
                 }
                 artifacts::set_description(&mut tx, id, description, now).await?;
+                releases::touch(&mut tx, &artifact.name, now).await?;
                 Ok(())
             })
             .await
@@ -111,7 +112,7 @@ pub(super) async fn delete(
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<()> {
     artifacts::mark_deleted(tx, artifact.id, now).await?;
-    releases::shrink(tx, &artifact.name, now).await?;
+    releases::shrink(tx, &artifact.name).await?;
     storage::give_back(tx, artifact.size_bytes).await?;
     jobs::add(tx, &Task::RemoveBytes { artifact: artifact.id }).await?;
     Ok(())

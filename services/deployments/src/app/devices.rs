@@ -6,6 +6,7 @@ use super::{Result, link::Link};
 use crate::{
     Deployments,
     error::Error,
+    metrics,
     model::{
         decision::{Answer, Choice, Decision, Device, Fit, decide},
         status::{self, DeviceStatus, Report},
@@ -33,28 +34,35 @@ impl Deployments {
         asking: Device,
     ) -> Result<Option<Instructions>> {
         if !self.active_tenants().may_include(tenant) {
+            metrics::poll("idle");
             return Ok(None);
         }
         let answer = match hot::glimpse(self.db(), tenant, device).await? {
-            Glimpse::Nothing => return Ok(None),
+            Glimpse::Nothing => Answer::Nothing,
             Glimpse::Begun(candidate) => {
-                decide(&asking, std::slice::from_ref(&*candidate), self.now()).answer
+                match decide(&asking, std::slice::from_ref(&*candidate), self.now()).answer {
+                    // What an earlier poll was told is said again, and nothing written down.
+                    answer @ Answer::Install(_) => answer,
+                    Answer::Nothing | Answer::Conflict(_) => {
+                        self.settle(tenant, device, &asking).await?
+                    }
+                }
             }
-            Glimpse::ToDecide => Answer::Nothing,
-        };
-        // Only what an earlier poll was told can be said again without writing anything down.
-        let answer = match answer {
-            answer @ Answer::Install(_) => answer,
-            Answer::Nothing | Answer::Conflict(_) => self.settle(tenant, device, &asking).await?,
+            Glimpse::ToDecide => self.settle(tenant, device, &asking).await?,
         };
         match answer {
             Answer::Install(instruction) => {
+                metrics::poll("install");
                 let source = self.device_link(tenant, &instruction.artifact).await?;
                 let (deployment, artifact) = (instruction.deployment, instruction.artifact);
                 Ok(Some(Instructions { deployment, artifact, source }))
             }
-            Answer::Nothing => Ok(None),
+            Answer::Nothing => {
+                metrics::poll("nothing");
+                Ok(None)
+            }
             Answer::Conflict(refusal) => {
+                metrics::poll("conflict");
                 tracing::info!(%device, deployment = %refusal.deployment, reason = ?refusal.reason, "request changed");
                 Err(Error::RequestChanged)
             }

@@ -81,7 +81,7 @@ impl Deployments {
     pub(crate) async fn set_notes(&self, caller: &Caller, name: &str, notes: &str) -> Result<()> {
         release::check_notes(notes)?;
         let mut tx = self.db().tenant(caller.tenant).await?;
-        if !releases::set_notes(&mut tx, name, notes, self.now()).await? {
+        if !releases::set_notes(&mut tx, name, notes).await? {
             return Err(Error::NotFound);
         }
         tx.commit().await?;
@@ -96,10 +96,9 @@ impl Deployments {
         tags: &[String],
     ) -> Result<()> {
         let tags = release::normalise_tags(tags)?;
-        let now = self.now();
         self.db()
             .in_tenant(caller.tenant, async |mut tx| {
-                if !releases::set_tags(&mut tx, name, &tags, now).await? {
+                if !releases::set_tags(&mut tx, name, &tags).await? {
                     return Err(Error::NotFound);
                 }
                 if releases::count_tags(&mut tx).await? > MAX_TENANT_TAGS {

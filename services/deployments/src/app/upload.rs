@@ -14,12 +14,14 @@ use rota_artifact::Summary;
 use rota_blob::{BlobError, BlobKey, BlobKind};
 use rota_store::{TenantTx, unique_violation};
 use rota_types::{ArtifactId, Caller, TenantId};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{Result, artifacts::check_description, verified::Verified};
 use crate::{
     Deployments,
     error::Error,
+    metrics,
     model::{
         artifact::{Artifact, File, Storage, Update, UploadHead},
         conflict::{self, MAX_COMBINATIONS},
@@ -61,11 +63,11 @@ impl Deployments {
         check_description(&head.description)?;
         let place = self.upload_place().ok_or(Error::Busy)?;
         let (service, tenant) = (self.clone(), caller.tenant);
-        let task = tokio::spawn(async move {
+        let taking_in = async move {
             let _place = place;
             service.take_in(tenant, head, source).await
-        });
-        task.await?
+        };
+        tokio::spawn(taking_in.in_current_span()).await?
     }
 
     async fn take_in<S>(&self, tenant: TenantId, head: UploadHead, source: S) -> Result<ArtifactId>
@@ -155,6 +157,7 @@ impl Deployments {
         // The content ends well only with a summary.
         let summary = summary.ok_or(Error::Cut)?;
         let artifact = artifact(begun, head, summary, self.now());
+        metrics::uploaded(artifact.size_bytes);
         if conflict::combinations(&artifact.depends).is_none_or(|many| many > MAX_COMBINATIONS) {
             return Err(Error::TooManyCombinations);
         }
@@ -192,29 +195,40 @@ impl Deployments {
     }
 
     async fn clean_up(&self, begun: &Begun) -> Result<()> {
-        self.remove_upload(begun.tenant, begun.blob, Duration::ZERO).await
+        if self.remove_upload(begun.tenant, begun.blob, Duration::ZERO).await? {
+            return Ok(());
+        }
+        // Either it became an Artifact though nobody heard of it, or the sweep took it for dead
+        // before its bytes were whole.
+        let mut tx = self.db().tenant(begun.tenant).await?;
+        let owned = artifacts::owned_blobs(&mut tx, &[begun.blob]).await?;
+        tx.rollback().await?;
+        if owned.is_empty() {
+            self.blobs().delete(&begun.key()).await?;
+        }
+        Ok(())
     }
 
-    /// Gives an upload up that has been silent for so long, and removes what is left of it. One
-    /// that became an Artifact, or lives, stays as it is.
+    /// Gives an upload up that has been silent for so long, and removes what is left of it.
+    /// `false`: it lives, or has ended.
     pub(crate) async fn remove_upload(
         &self,
         tenant: TenantId,
         blob: Uuid,
         silent_for: Duration,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut tx = self.db().tenant(tenant).await?;
         // Waits for a publication whose end nobody heard of.
         let given_up = uploads::give_up(&mut tx, blob, silent_for).await?;
         tx.commit().await?;
         if !given_up {
-            return Ok(());
+            return Ok(false);
         }
         self.blobs().delete(&BlobKey::new(tenant, BlobKind::Artifact, blob)).await?;
         let mut tx = self.db().tenant(tenant).await?;
         uploads::forget(&mut tx, blob).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Removes the bytes of a deleted Artifact.

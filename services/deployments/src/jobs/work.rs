@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Deployments,
     app::Result,
+    metrics,
     store::{
         hot,
         jobs::{self, Job, Task},
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// How long a job that was taken is left alone without a sign of progress.
-pub(super) const LEASE: Duration = Duration::from_mins(1);
+pub(super) const LEASE: Duration = Duration::from_secs(15);
 
 /// How often jobs are looked for when nobody rang.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -65,6 +66,7 @@ async fn run(service: Deployments, tenant: TenantId, id: JobId) {
     };
     let Err(error) = carry_out(&service, tenant, &job).await else { return };
     let rest = rest_after(job.failures);
+    metrics::job_failed();
     tracing::warn!(
         job = %id, task = ?job.task, code = error.code().name(), ?rest,
         error = &error as &dyn std::error::Error, "job failed and comes again"

@@ -20,7 +20,7 @@ pub(crate) const MAX_TENANT_TAGS: i64 = 100;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Release {
     pub(crate) name: String,
-    /// When its newest Artifact or its own words last changed.
+    /// When its newest Artifact last changed.
     pub(crate) modified: DateTime<Utc>,
     pub(crate) artifacts: Vec<Artifact>,
     pub(crate) tags: Vec<String>,

@@ -50,7 +50,7 @@ impl TryFrom<Row> for DeviceDeployment {
 
 /// Writes a piece of a deployment's device list; devices that stand there already are left as
 /// they are. Gives how many were new. A device that was removed since the deployment began is
-/// written as such.
+/// written as such; processes' clocks may differ by five minutes there.
 pub(crate) async fn insert(
     tx: &mut TenantTx,
     deployment: DeploymentId,
@@ -68,7 +68,7 @@ pub(crate) async fn insert(
                 gone.decommissioned_at
          from unnest($3::uuid[]) as listed (device_id)
          left join deployments.decommissioned_devices gone
-             on gone.device_id = listed.device_id and gone.decommissioned_at >= $4
+             on gone.device_id = listed.device_id and gone.decommissioned_at + interval '5 minutes' >= $4
          on conflict do nothing",
         tenant,
         deployment.uuid(),

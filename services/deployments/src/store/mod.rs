@@ -3,6 +3,7 @@
 //! Functions take a transaction of the tenant, which row security binds to the tenant's rows.
 //! Only what stands in [`hot`] reads across tenants.
 
+pub(crate) mod artifact_lists;
 pub(crate) mod artifacts;
 mod column;
 pub(crate) mod deployments;

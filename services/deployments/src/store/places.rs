@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{artifacts, column};
 use crate::model::{
-    artifact::{DEVICE_TYPE, Depends, Provides},
+    artifact::{DEVICE_TYPE, Provides},
     decision::{Candidate, Device, Fit, Offer, Refusal},
     status::DeviceStatus,
 };
@@ -23,15 +23,13 @@ pub(crate) async fn lock_candidates(
     tx: &mut TenantTx,
     device: DeviceId,
 ) -> Result<Vec<Candidate>, sqlx::Error> {
+    // Whoever waits for a row here sees it as it was left, but rows joined to it as they were
+    // before: what hangs on the row is read afterwards.
     let rows = sqlx::query!(
         r#"select dd.deployment_id, dd.status, dd.request as "request: Json<Provides>",
-                  d.artifact_name, d.force_installation,
-                  a.id as "chosen?", a.name as "chosen_name?", a.size_bytes as "chosen_size?",
-                  a.depends as "chosen_depends?: Json<Depends>", a.blob_id as "chosen_blob?"
+                  dd.artifact_id, d.artifact_name, d.force_installation
            from deployments.device_deployments dd
            join deployments.deployments d on d.tenant_id = dd.tenant_id and d.id = dd.deployment_id
-           left join deployments.artifacts a
-               on a.tenant_id = dd.tenant_id and a.id = dd.artifact_id
            where dd.device_id = $1 and dd.finished_at is null and d.finished_at is null
            order by dd.created_at, dd.deployment_id
            limit $2
@@ -41,23 +39,19 @@ pub(crate) async fn lock_candidates(
     )
     .fetch_all(&mut **tx)
     .await?;
+    let chosen: Vec<Uuid> = rows.iter().filter_map(|row| row.artifact_id).collect();
+    let chosen = artifacts::fits_by_id(tx, &chosen).await?;
     let names: Vec<String> = rows
         .iter()
-        .filter(|row| row.chosen.is_none())
+        .filter(|row| row.artifact_id.is_none())
         .map(|row| row.artifact_name.clone())
         .collect();
     let releases = artifacts::fits(tx, &names).await?;
     rows.into_iter()
         .map(|row| {
-            let chosen = row.chosen.zip(row.chosen_name).zip(row.chosen_size);
-            let offer = match chosen.zip(row.chosen_depends).zip(row.chosen_blob) {
-                Some(((((id, name), size), depends), blob)) => Offer::Chosen(Fit {
-                    id: id.into(),
-                    name,
-                    size_bytes: column::unsigned("size_bytes", size)?,
-                    depends: depends.0,
-                    blob,
-                }),
+            let chosen = chosen.iter().find(|fit| Some(fit.id.uuid()) == row.artifact_id);
+            let offer = match chosen {
+                Some(fit) => Offer::Chosen(fit.clone()),
                 None => Offer::Release(
                     releases.iter().filter(|fit| fit.name == row.artifact_name).cloned().collect(),
                 ),

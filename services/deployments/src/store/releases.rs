@@ -5,7 +5,7 @@ use rota_store::TenantTx;
 use rota_types::Page;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::{anywhere, artifacts::push_description_and_type, bounds};
+use super::{anywhere, artifact_lists::push_description_and_type, bounds};
 use crate::model::release::{Release, ReleaseFilter, ReleaseOrder};
 
 #[derive(sqlx::FromRow)]
@@ -51,23 +51,38 @@ pub(crate) async fn grow(
     Ok(())
 }
 
-/// Counts one Artifact less, and takes the release away with the last.
-pub(crate) async fn shrink(
-    tx: &mut TenantTx,
-    name: &str,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+/// Counts one Artifact less, after it was marked, and takes the release away with the last.
+pub(crate) async fn shrink(tx: &mut TenantTx, name: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update deployments.releases
-         set artifacts_count = artifacts_count - 1, modified_at = $2 where name = $1",
+        "update deployments.releases r
+         set artifacts_count = artifacts_count - 1,
+             modified_at = coalesce(
+                 (select max(a.modified_at) from deployments.artifacts a
+                  where a.name = r.name and a.deleted_at is null), r.modified_at)
+         where name = $1",
         name,
-        now,
     )
     .execute(&mut **tx)
     .await?;
     sqlx::query!("delete from deployments.releases where name = $1 and artifacts_count = 0", name)
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+/// Notes that one of the release's Artifacts was changed.
+pub(crate) async fn touch(
+    tx: &mut TenantTx,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update deployments.releases set modified_at = greatest(modified_at, $2) where name = $1",
+        name,
+        now,
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -88,16 +103,11 @@ pub(crate) async fn set_notes(
     tx: &mut TenantTx,
     name: &str,
     notes: &str,
-    now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
-    let set = sqlx::query!(
-        "update deployments.releases set notes = $2, modified_at = $3 where name = $1",
-        name,
-        notes,
-        now,
-    )
-    .execute(&mut **tx)
-    .await?;
+    let set =
+        sqlx::query!("update deployments.releases set notes = $2 where name = $1", name, notes,)
+            .execute(&mut **tx)
+            .await?;
     Ok(set.rows_affected() == 1)
 }
 
@@ -106,16 +116,11 @@ pub(crate) async fn set_tags(
     tx: &mut TenantTx,
     name: &str,
     tags: &[String],
-    now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
-    let set = sqlx::query!(
-        "update deployments.releases set tags = $2, modified_at = $3 where name = $1",
-        name,
-        tags,
-        now,
-    )
-    .execute(&mut **tx)
-    .await?;
+    let set =
+        sqlx::query!("update deployments.releases set tags = $2 where name = $1", name, tags,)
+            .execute(&mut **tx)
+            .await?;
     Ok(set.rows_affected() == 1)
 }
 
