@@ -134,7 +134,7 @@ mod tests {
             certificate: None,
         });
         let lines = forwarded.iter().map(|line| (FORWARDED_FOR, HeaderValue::from_static(line)));
-        let headers = HeaderMap::from_iter(lines);
+        let headers: HeaderMap = lines.collect();
         let trusted: Vec<_> = trusted.iter().map(|text| text.parse().unwrap()).collect();
         ClientAddress::find(&extensions, &headers, &trusted).unwrap().to_string()
     }

@@ -19,8 +19,9 @@ use crate::address::Network;
 
 /// What a gateway can be told.
 #[derive(Debug, Clone, Args)]
+#[group(id = "gateway")]
 pub struct Config {
-    /// Where devices and people reach the gateway: https://rota.example.com. Download links
+    /// Where devices and people reach the gateway: `https://rota.example.com`. Download links
     /// begin with it; without it, with whatever address a request was sent to.
     #[arg(long, env = "ROTA_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
@@ -46,7 +47,7 @@ pub struct Config {
     #[arg(long, env = "ROTA_MAX_TRANSFERS", default_value = "2048", value_name = "N")]
     pub max_transfers: NonZeroUsize,
     /// Seconds that a request may take, uploads and downloads aside.
-    #[arg(long, env = "ROTA_REQUEST_SECONDS", default_value = "30", value_name = "SECONDS",
+    #[arg(long, env = "ROTA_REQUEST_SECONDS", default_value = "60", value_name = "SECONDS",
           value_parser = seconds)]
     pub request_seconds: Duration,
     /// Seconds that an upload or a download may stand still.

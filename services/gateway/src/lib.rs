@@ -71,7 +71,7 @@ impl Gateway {
         self.router.clone()
     }
 
-    /// What [`Gateway::router`] serves, as OpenAPI 3.1 describes it.
+    /// What [`Gateway::router`] serves, as `OpenAPI` 3.1 describes it.
     pub fn description(&self) -> &OpenApi {
         &self.description
     }

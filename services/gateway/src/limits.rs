@@ -9,7 +9,7 @@ use rota_runtime::Tasks;
 use crate::{config::Config, edge::Arrival, error::Problem, metrics};
 
 /// How often addresses that were not seen lately are forgotten.
-const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The limits on addresses. They hold for this gateway; several of them allow as many times more.
 pub(crate) struct AddressLimits {

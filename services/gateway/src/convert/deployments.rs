@@ -220,7 +220,7 @@ pub(crate) fn list_v2(
     query: &Query,
     paging: &Paging,
 ) -> Result<Option<wire::ListDeploymentsRequest>, Problem> {
-    let ids = uuids("id", query.all("id"))?;
+    let ids = uuids("id", &query.all("id"))?;
     let request = list(query, paging)?;
     Ok(request.map(|request| wire::ListDeploymentsRequest {
         ids,
@@ -258,7 +258,7 @@ pub(crate) fn device_status(query: &Query) -> Result<String, Problem> {
 }
 
 /// Of which deployments to tell the numbers.
-pub(crate) fn statistics_ids(ids: Vec<String>) -> Result<Vec<String>, Problem> {
+pub(crate) fn statistics_ids(ids: &[String]) -> Result<Vec<String>, Problem> {
     /// Server API, deployments: management.
     const MAX_IDS: usize = 100;
     if ids.len() > MAX_IDS {
@@ -268,7 +268,7 @@ pub(crate) fn statistics_ids(ids: Vec<String>) -> Result<Vec<String>, Problem> {
 }
 
 /// Ids in their customary spelling, all of them UUIDs.
-fn uuids(name: &str, ids: Vec<String>) -> Result<Vec<String>, Problem> {
+fn uuids(name: &str, ids: &[String]) -> Result<Vec<String>, Problem> {
     let parsed = ids.iter().map(|id| uuid::Uuid::parse_str(id).map(|id| id.to_string()));
     parsed
         .collect::<Result<_, _>>()

@@ -160,8 +160,8 @@ pub(crate) fn search(search: rest::Search) -> Result<wire::SearchRequest, Proble
         device_ids: search.device_ids,
         text: search.text,
         predicates: search.filters.into_iter().map(predicate).collect::<Result<_, _>>()?,
-        sort: search.sort.into_iter().map(criterion).collect::<Result<_, _>>()?,
-        select: search.attributes.into_iter().map(select).collect::<Result<_, _>>()?,
+        sort: search.sort.iter().map(criterion).collect::<Result<_, _>>()?,
+        select: search.attributes.iter().map(select).collect::<Result<_, _>>()?,
     })
 }
 
@@ -208,7 +208,7 @@ fn fits(operator: wire::Operator, value: &wire::Value) -> Result<(), &'static st
     if fits { Ok(()) } else { Err(wanted) }
 }
 
-fn criterion(criterion: rest::SortCriterion) -> Result<wire::SortCriterion, Problem> {
+fn criterion(criterion: &rest::SortCriterion) -> Result<wire::SortCriterion, Problem> {
     Ok(wire::SortCriterion {
         scope: scope(&criterion.scope)?.into(),
         attribute: named(&criterion.attribute)?,
@@ -221,7 +221,7 @@ fn descending(order: &str) -> Result<bool, Problem> {
     known.ok_or_else(|| Problem::invalid(format!("unknown sort order {order:?}")))
 }
 
-fn select(attribute: rest::SelectAttribute) -> Result<wire::SelectAttribute, Problem> {
+fn select(attribute: &rest::SelectAttribute) -> Result<wire::SelectAttribute, Problem> {
     let name = named(&attribute.attribute)?;
     Ok(wire::SelectAttribute { scope: scope(&attribute.scope)?.into(), attribute: name })
 }

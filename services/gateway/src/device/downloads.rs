@@ -50,9 +50,10 @@ pub(crate) async fn download(
     let Some(DownloadResponse { part: Some(Part::Head(head)) }) = parts.message().await? else {
         return Err(Malformed("download without a head").into());
     };
-    let body = match head_only || head.unsatisfiable {
-        true => Body::empty(),
-        false => Body::from_stream(chunks(parts, place, app.config.transfer_idle_seconds)),
+    let body = if head_only || head.unsatisfiable {
+        Body::empty()
+    } else {
+        Body::from_stream(chunks(parts, place, app.config.transfer_idle_seconds))
     };
     Ok(answer(&head, body))
 }

@@ -167,7 +167,7 @@ pub(crate) async fn list_statistics(
     who: Who,
     Lenient(body): Lenient<rest::StatisticsQuery>,
 ) -> Result<Response, Problem> {
-    let deployment_ids = convert::statistics_ids(body.deployment_ids)?;
+    let deployment_ids = convert::statistics_ids(&body.deployment_ids)?;
     if deployment_ids.is_empty() {
         // Mender's answer to nothing is an object.
         return Ok(Json(serde_json::Map::new()).into_response());

@@ -31,7 +31,7 @@ const MAX_FIELDS: usize = 16;
 const AHEAD: usize = 4;
 
 /// For a whole upload. What stands still ends much sooner.
-const DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+const DEADLINE: Duration = Duration::from_hours(24);
 
 /// How much of a body that is refused is read nevertheless, in bytes and time: clients that
 /// write before they read would else meet a closed connection instead of the answer.
