@@ -23,10 +23,10 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("rota-rest", vec![]),
         ("rota-types", vec![]),
         ("rota-artifact", vec![]),
-        // The kit knows the shared words; only the runtime and what is built on it more.
+        // The kit is a stack: words, runtime, bus, store, trust; blobs and tokens beside it.
         ("rota-runtime", vec!["rota-types", "rota-proto"]),
-        ("rota-store", vec!["rota-types"]),
-        ("rota-bus", vec!["rota-types"]),
+        ("rota-bus", vec!["rota-types", "rota-runtime"]),
+        ("rota-store", vec!["rota-types", "rota-runtime", "rota-bus"]),
         ("rota-blob", vec!["rota-types"]),
         ("rota-auth", vec!["rota-types"]),
         ("rota-trust", kit_and(&[])),
