@@ -11,7 +11,7 @@ use std::{
 use crate::{
     log::{Log, chain},
     machine::{ScriptPoint, ScriptState},
-    process::{self, Output, ProcessError},
+    process::{self, Mark, Output, ProcessError},
     wake::{Stopped, Wake},
 };
 
@@ -65,6 +65,8 @@ pub struct StateScripts {
     /// All others: they came with the Artifact.
     pub artifact_folder: PathBuf,
     pub times: ScriptTimes,
+    /// On every script that is started.
+    pub mark: Mark,
     pub wake: Wake,
     pub log: Log,
 }
@@ -107,7 +109,7 @@ impl StateScripts {
             let left = first_request
                 .map_or(Duration::MAX, |at| self.times.retry_limit.saturating_sub(at.elapsed()));
             let outcome = process::run(
-                &mut Command::new(script),
+                self.mark.set(&mut Command::new(script)),
                 Output::Log { prefix: &format!("State script {name}") },
                 self.times.limit.min(left),
                 &self.wake,
@@ -201,6 +203,7 @@ mod tests {
                     retry_interval: Duration::from_millis(1),
                     retry_limit: Duration::from_mins(1),
                 },
+                mark: Mark::new(folder.path()),
                 wake: Wake::default(),
                 log: Log::new(Level::Error, Box::new(io::sink())),
             };

@@ -12,6 +12,7 @@ use rota_client::{
     log::{DeploymentLogs, Level, Log},
     modules::{ModuleSettings, UpdateModules},
     power::RebootCommand,
+    process::Mark,
     records::Software,
     runner::{Inventory, Runner, World},
     scripts::StateScripts,
@@ -73,7 +74,11 @@ impl Device {
     }
 
     pub(super) fn update_modules(&self) -> UpdateModules {
-        let settings = ModuleSettings::new(&self.settings, &self.paths);
+        self.marking_modules(Mark::new(&self.paths.data))
+    }
+
+    fn marking_modules(&self, mark: Mark) -> UpdateModules {
+        let settings = ModuleSettings::new(&self.settings, &self.paths, mark);
         UpdateModules::new(settings, self.wake.clone(), self.log.clone())
     }
 
@@ -81,11 +86,13 @@ impl Device {
     pub(super) fn with_runner<T>(&mut self, use_runner: impl FnOnce(&mut Runner<'_>) -> T) -> T {
         let (wake, log) = (&self.wake, &self.log);
         let mut session = self.session();
-        let mut installer = self.update_modules();
+        let mark = Mark::new(&self.paths.data);
+        let mut installer = self.marking_modules(mark.clone());
         let mut scripts = StateScripts {
             rootfs_folder: self.paths.rootfs_scripts(),
             artifact_folder: self.paths.artifact_scripts(),
             times: self.settings.script_times,
+            mark: mark.clone(),
             wake: wake.clone(),
             log: log.clone(),
         };
@@ -108,6 +115,7 @@ impl Device {
             power: &mut power,
             clock: &SystemClock::new(wake.clone()),
             logs: &DeploymentLogs::new(self.paths.deployment_logs(&self.settings)),
+            mark: &mark,
             log,
         };
         use_runner(&mut Runner::new(&self.settings, world))

@@ -17,6 +17,7 @@
 //! The order of scripts, reports and module calls, and the route from every failure, are those of
 //! Mender's client, so that Update Modules and state scripts written for it behave the same here.
 
+mod action;
 mod model;
 mod phase;
 mod recovery;
@@ -25,10 +26,12 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+pub use action::{
+    Action, Call, Event, Retry, ScriptPoint, ScriptState, SoftwareChange, Status, Task,
+};
 pub use model::{
-    Action, ArtifactInfo, Call, Deployment, DeploymentId, Event, FailedPart, Health,
-    InvalidDeploymentId, Origin, RebootNeed, Retry, ScriptPoint, ScriptState, SoftwareChange,
-    Stage, Status, Task, Update,
+    ArtifactInfo, Deployment, DeploymentId, FailedPart, Health, InvalidDeploymentId, Origin,
+    RebootNeed, Stage, Update,
 };
 pub use phase::Phase;
 pub use recovery::recover;

@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use super::InstallError;
+use super::{InstallError, ModuleSettings};
 use crate::{
     log::Log,
     machine::RebootNeed,
-    process::{self, Output, Running},
+    process::{self, Mark, Output, Running},
     wake::Wake,
 };
 
@@ -24,6 +24,7 @@ const MODULE_OUTPUT: &str = "Update Module output";
 pub(super) struct Module<'a> {
     pub(super) program: PathBuf,
     pub(super) tree: &'a Path,
+    pub(super) mark: &'a Mark,
     /// For each call.
     pub(super) limit: Duration,
     pub(super) wake: &'a Wake,
@@ -31,21 +32,21 @@ pub(super) struct Module<'a> {
 }
 
 impl<'a> Module<'a> {
-    /// Finds the module for a payload type: an executable of that name, in `modules` itself.
+    /// Finds the module for a payload type: an executable of that name, in the module folder
+    /// itself.
     pub(super) fn find(
         payload_type: &str,
-        modules: &Path,
-        tree: &'a Path,
-        limit: Duration,
+        settings: &'a ModuleSettings,
         (wake, log): (&'a Wake, &'a Log),
     ) -> Result<Self, InstallError> {
+        let ModuleSettings { modules, work_tree: tree, mark, limit, .. } = settings;
         let is_plain = !matches!(payload_type, "" | "." | "..") && !payload_type.contains('/');
         if !is_plain {
             return Err(InstallError::IllegalPayloadType { payload_type: payload_type.to_owned() });
         }
         let program = modules.join(payload_type);
         if program.is_file() {
-            Ok(Self { program, tree, limit, wake, log })
+            Ok(Self { program, tree, mark, limit: *limit, wake, log })
         } else {
             Err(InstallError::NoModule { path: program.display().to_string() })
         }
@@ -110,6 +111,7 @@ impl<'a> Module<'a> {
     fn command(&self, call: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(call).arg(self.tree).current_dir(self.tree);
+        self.mark.set(&mut command);
         command
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     config::{Paths, Settings, read_device_type},
     log::Log,
     machine::{ArtifactInfo, Call, RebootNeed},
+    process::Mark,
     records::{Software, check_depends},
     wake::Wake,
 };
@@ -29,18 +30,21 @@ pub struct ModuleSettings {
     pub device_type_file: PathBuf,
     /// If any, one of them must have signed every Artifact.
     pub verify_keys: Vec<PathBuf>,
+    /// On every program that is started.
+    pub mark: Mark,
     /// For each call.
     pub limit: Duration,
 }
 
 impl ModuleSettings {
-    pub fn new(settings: &Settings, paths: &Paths) -> Self {
+    pub fn new(settings: &Settings, paths: &Paths, mark: Mark) -> Self {
         Self {
             modules: paths.modules(),
             work_tree: paths.work_tree(),
             artifact_scripts: paths.artifact_scripts(),
             device_type_file: paths.device_type(settings),
             verify_keys: settings.artifact_verify_keys.clone(),
+            mark,
             limit: settings.module_timeout,
         }
     }
@@ -80,8 +84,7 @@ impl UpdateModules {
     }
 
     fn module(&self, payload_type: &str) -> Result<Module<'_>, InstallError> {
-        let ModuleSettings { modules, limit, .. } = &self.settings;
-        Module::find(payload_type, modules, self.tree.path(), *limit, (&self.wake, &self.log))
+        Module::find(payload_type, &self.settings, (&self.wake, &self.log))
     }
 
     /// The keys are read for each Artifact, so that an update may change them.

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     log::{Level, Log},
+    process::Mark,
     wake::Wake,
 };
 
@@ -44,6 +45,7 @@ impl Device {
             artifact_scripts: path("scripts"),
             device_type_file: path("device_type"),
             verify_keys: Vec::new(),
+            mark: Mark::new(folder.path()),
             limit: Duration::from_mins(1),
         };
         let device = Self { modules: Self::installer(settings), folder };

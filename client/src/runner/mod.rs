@@ -22,6 +22,7 @@ use crate::{
     },
     modules::{Installer, Source},
     power::Power,
+    process::Mark,
     records::Records,
     scripts::Scripts,
     server::Server,
@@ -40,6 +41,8 @@ pub struct World<'a> {
     pub power: &'a mut dyn Power,
     pub clock: &'a dyn Clock,
     pub logs: &'a DeploymentLogs,
+    /// On all programs that an update starts.
+    pub mark: &'a Mark,
     pub log: &'a Log,
 }
 
@@ -64,7 +67,7 @@ pub struct Runner<'a> {
     retry: Retries,
     /// What a standalone update installs.
     artifact: Option<Source>,
-    has_deployment_log: bool,
+    is_in_deployment: bool,
 }
 
 /// How long reports are retried.
@@ -83,14 +86,16 @@ impl<'a> Runner<'a> {
             schedule: Schedule::new(settings),
             retry,
             artifact: None,
-            has_deployment_log: false,
+            is_in_deployment: false,
         }
     }
 
     /// Takes up what was interrupted, then asks for updates until the process is to end.
     pub fn run_daemon(&mut self) -> Result<Ended, JournalError> {
-        let first = match self.world.store.read()?.update {
-            Some(update) if update.deployment().is_some() => {
+        let interrupted = self.world.store.read()?.update;
+        let deployment = interrupted.as_ref().and_then(Update::deployment).cloned();
+        let first = match (interrupted, deployment) {
+            (Some(update), Some(deployment)) => {
                 self.world.log.warning(format_args!(
                     "an update was interrupted in stage {:?} and is taken up again",
                     update.stage
@@ -99,6 +104,8 @@ impl<'a> Runner<'a> {
                 if let Err(error) = self.world.store.claim_update() {
                     self.world.log.warning(chain(&error));
                 }
+                self.world.mark.enter(&deployment.id);
+                self.world.mark.end_all(self.world.log);
                 recover(update)
             }
             _ => start(),
@@ -127,7 +134,7 @@ impl<'a> Runner<'a> {
         let mut transition = first;
         loop {
             let Transition { state, journal, action } = transition;
-            self.follow_log(&state);
+            self.enter_deployment(&state);
             let is_saved = journal == Journal::No || self.save(&state);
             // The journal is the only thing that a stop must wait for.
             if self.world.clock.check().is_err() {
@@ -158,12 +165,14 @@ impl<'a> Runner<'a> {
         outcome.is_ok()
     }
 
-    /// During a deployment everything that is logged goes to its log as well.
-    fn follow_log(&mut self, state: &State) {
+    /// During a deployment everything that is logged goes to its log as well, and every program
+    /// that is started belongs to it.
+    fn enter_deployment(&mut self, state: &State) {
         let State::Update { update, .. } = state else { return };
         let Origin::Deployment(deployment) = &update.origin else { return };
-        if !self.has_deployment_log {
-            self.has_deployment_log = true;
+        if !self.is_in_deployment {
+            self.is_in_deployment = true;
+            self.world.mark.enter(&deployment.id);
             if let Err(error) = self.world.logs.open(self.world.log, &deployment.id) {
                 self.world.log.warning(chain(&error));
             }

@@ -296,7 +296,8 @@ impl Runner<'_> {
         self.world.installer.discard();
         let cleared = self.clear_journal();
         self.world.logs.close(self.world.log);
-        self.has_deployment_log = false;
+        self.world.mark.leave();
+        self.is_in_deployment = false;
         self.schedule.update_ended(self.world.clock.now());
         Outcome::Event(if cleared { Event::Done } else { Event::Failed })
     }

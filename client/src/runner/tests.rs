@@ -23,7 +23,7 @@ use crate::{
         Task,
     },
     modules::InstallError,
-    process::ProcessError,
+    process::{Mark, ProcessError},
     records::Software,
     scripts::ScriptError,
     server::ServerError,
@@ -270,6 +270,7 @@ impl Device {
                     power: &mut power,
                     clock: &fake(),
                     logs: &DeploymentLogs::new(self.folder.path()),
+                    mark: &Mark::new(self.folder.path()),
                     log: &Log::new(Level::Error, Box::new(io::sink())),
                 };
                 let ended = Runner::new(&Settings::default(), world).run_daemon();
@@ -403,6 +404,7 @@ fn an_update_by_hand_is_left_to_the_operator() {
         power: &mut power,
         clock: &stopper,
         logs: &DeploymentLogs::new(device.folder.path()),
+        mark: &Mark::new(device.folder.path()),
         log: &Log::new(Level::Error, Box::new(io::sink())),
     };
     let ended = Runner::new(&Settings::default(), world).run_daemon();

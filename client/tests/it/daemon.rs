@@ -147,9 +147,12 @@ fn a_client_that_is_killed_while_it_installs_rolls_back_when_it_starts_again() {
     assert_eq!(device.read("installed").as_deref(), Some("new content"));
     daemon.kill();
 
+    // The module was not killed with it, and would go on once the file is gone.
     let daemon = device.start_daemon();
     server.wait_until("failure", |requests| has_status(requests, "failure"));
+    std::fs::remove_file(device.path("hanging")).unwrap();
     assert_eq!(device.read("installed").as_deref(), Some("old content"));
+    assert!(device.read("daemon.log").unwrap().contains("left behind by an earlier client"));
     let rollback = ["ArtifactRollback", "NeedsArtifactReboot", "ArtifactFailure", "Cleanup"];
     assert_eq!(device.calls()[device.calls().len() - 4..], rollback);
     daemon.stop();

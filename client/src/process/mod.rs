@@ -1,6 +1,10 @@
 //! Programs that the client starts: with a time limit, in a process group of their own, their
 //! output logged or kept.
 
+mod mark;
+
+pub use mark::Mark;
+
 use std::{
     io::{self, ErrorKind, Read},
     os::unix::process::{CommandExt, ExitStatusExt},

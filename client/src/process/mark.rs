@@ -1,0 +1,149 @@
+//! Programs that a client has left behind.
+//!
+//! A power cut ends modules and scripts together with the client. When only the client was killed
+//! they run on, and would get in the way of the rollback; so each carries a mark in its
+//! environment, and what carries the mark of an interrupted update is ended before the update is
+//! taken up. What earlier updates have started carries other marks, and is left alone.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::{self, Command},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{log::Log, machine::DeploymentId};
+
+const VARIABLE: &str = "ROTA_CLIENT_UPDATE";
+
+/// A program that forks while it is looked for is found the next time.
+const ROUNDS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Tells the programs of one update on one device from all others. Clones change together.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    data_folder: PathBuf,
+    update: Arc<Mutex<Option<DeploymentId>>>,
+}
+
+impl Mark {
+    /// No program is marked before [`enter`](Self::enter).
+    pub fn new(data_folder: impl Into<PathBuf>) -> Self {
+        Self { data_folder: data_folder.into(), update: Arc::default() }
+    }
+
+    /// From now on programs belong to this deployment.
+    pub fn enter(&self, deployment: &DeploymentId) {
+        *self.update() = Some(deployment.clone());
+    }
+
+    /// From now on programs belong to no deployment.
+    pub fn leave(&self) {
+        *self.update() = None;
+    }
+
+    /// Marks a program that is about to start, and all that it will start.
+    pub fn set<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        match self.value() {
+            Some(value) => command.env(VARIABLE, value),
+            None => command.env_remove(VARIABLE),
+        }
+    }
+
+    fn value(&self) -> Option<OsString> {
+        let update = self.update();
+        let mut value = self.data_folder.clone().into_os_string();
+        value.push(":");
+        value.push(update.as_ref()?.as_str());
+        Some(value)
+    }
+
+    fn update(&self) -> MutexGuard<'_, Option<DeploymentId>> {
+        self.update.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends every program of the current deployment, as a power cut would have.
+    pub fn end_all(&self, log: &Log) {
+        for _ in 0..ROUNDS {
+            let left_behind = self.find();
+            if left_behind.is_empty() {
+                return;
+            }
+            for pid in left_behind {
+                log.warning(format_args!(
+                    "ending process {pid:?}, left behind by an earlier client"
+                ));
+                // Fails only when it has ended by itself.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            thread::sleep(PAUSE);
+        }
+        log.error("programs left behind by an earlier client cannot be ended");
+    }
+
+    fn find(&self) -> Vec<Pid> {
+        let Some(value) = self.value() else { return Vec::new() };
+        let mut entry = OsString::from(VARIABLE);
+        entry.push("=");
+        entry.push(value);
+        let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+        let pids = processes.flatten().filter_map(|process| {
+            let pid: u32 = process.file_name().to_str()?.parse().ok()?;
+            let is_other = pid != process::id();
+            (is_other && has_variable(&process.path(), entry.as_bytes())).then_some(pid)
+        });
+        pids.filter_map(|pid| i32::try_from(pid).ok().and_then(Pid::from_raw)).collect()
+    }
+}
+
+/// A process that has ended, or that is somebody else's, shows no environment.
+fn has_variable(process: &Path, entry: &[u8]) -> bool {
+    fs::read(process.join("environ"))
+        .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|e| e == entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::log::Level;
+
+    #[test]
+    fn programs_with_the_mark_end_and_others_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = |id: &str| {
+            let mark = Mark::new(folder.path());
+            mark.enter(&DeploymentId::try_from(id.to_owned()).unwrap());
+            mark
+        };
+        let start = |mark: &Mark| {
+            let mut command = Command::new("sh");
+            // The shell starts another program, elsewhere.
+            mark.set(command.args(["-c", "cd / && sleep 600; true"])).spawn().unwrap()
+        };
+        let (interrupted, earlier) = (mark("interrupted"), mark("earlier"));
+        let (mut left_behind, mut service) = (start(&interrupted), start(&earlier));
+        // A program carries its mark only once it runs.
+        while interrupted.find().len() < 2 || earlier.find().len() < 2 {
+            thread::yield_now();
+        }
+        let log = Log::new(Level::Error, Box::new(io::sink()));
+        interrupted.end_all(&log);
+        assert!(interrupted.find().is_empty());
+        assert!(!left_behind.wait().unwrap().success());
+
+        assert!(service.try_wait().unwrap().is_none());
+        earlier.leave();
+        assert!(earlier.find().is_empty(), "without an update nothing is ours");
+        mark("earlier").end_all(&log);
+        service.wait().unwrap();
+    }
+}
