@@ -31,8 +31,8 @@ mod summary;
 #[cfg(feature = "write")]
 mod write;
 
-pub use checksum::Checksum;
-pub use compression::Compression;
+pub use checksum::{Checksum, InvalidChecksum};
+pub use compression::{Compression, UnknownCompression};
 pub use error::Error;
 pub use glob::{InvalidGlob, ProvidesGlob};
 pub use header::{Header, HeaderDepends, PayloadHeader, PayloadType, Script};

@@ -5,33 +5,36 @@ use std::{
     process::ExitCode,
 };
 
-/// How the command ends when it does not succeed. The numbers are those of mender-artifact after
-/// 4.4, which are never 0.
+/// How the command ends when it does not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     /// Wrong arguments, unusable keys, or input that cannot be written.
-    Usage = 1,
+    Usage,
     /// A format version other than 3 is asked for.
-    Version = 2,
+    Version,
     /// The output cannot be made or is larger than allowed.
-    Output = 3,
+    Output,
+    /// There is no such command.
+    UnknownCommand,
     /// The Artifact cannot be opened.
-    CannotOpen = 4,
+    CannotOpen,
     /// The Artifact is invalid, or its signature is.
-    Invalid = 5,
+    Invalid,
     /// The Artifact's content cannot be written to disk.
-    Dump = 7,
-}
-
-impl Code {
-    /// mender-artifact's number for a command that it does not know.
-    #[expect(non_upper_case_globals, reason = "reads like the other codes")]
-    pub(crate) const UnknownCommand: Self = Self::Output;
+    Dump,
 }
 
 impl From<Code> for ExitCode {
+    /// The numbers are those of mender-artifact after 4.4, where no failure is 0.
     fn from(code: Code) -> Self {
-        Self::from(code as u8)
+        Self::from(match code {
+            Code::Usage => 1,
+            Code::Version => 2,
+            Code::Output | Code::UnknownCommand => 3,
+            Code::CannotOpen => 4,
+            Code::Invalid => 5,
+            Code::Dump => 7,
+        })
     }
 }
 

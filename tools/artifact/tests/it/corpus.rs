@@ -4,8 +4,7 @@
 use rota_artifact::{Error, Limits, Signature, validate};
 
 use crate::{
-    forge::{check, unpack},
-    hostile::assert_refused,
+    forge::{assert_refused, check, unpack},
     keys,
 };
 

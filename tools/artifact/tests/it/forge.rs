@@ -4,6 +4,17 @@ use std::io::{Read, Write};
 
 use rota_artifact::{Checksum, Error, Limits, Summary, validate};
 
+/// Asserts that the value is this variant, and prints what it was otherwise.
+macro_rules! assert_refused {
+    ($result:expr, $variant:pat $(if $guard:expr)?) => {
+        match $result {
+            Err($variant) $(if $guard)? => {}
+            other => panic!("expected {}, got {other:?}", stringify!($variant $(if $guard)?)),
+        }
+    };
+}
+pub(crate) use assert_refused;
+
 /// A member of a tar archive: name and content.
 pub(crate) type Member = (String, Vec<u8>);
 

@@ -2,10 +2,7 @@
 
 use rota_artifact::{Builder, Compression, Error, Limits, Summary, validate};
 
-use crate::{
-    forge::{Forge, compress, line, member, tar},
-    hostile::assert_refused,
-};
+use crate::forge::{Forge, assert_refused, compress, line, member, tar};
 
 fn under(artifact: &[u8], limits: &Limits) -> Result<Summary, Error> {
     validate(artifact, limits, None)
@@ -100,6 +97,18 @@ fn a_bomb_behind_the_last_file() {
     members[3].1 = compress(".gz", &data);
     let limits = Limits { ratio_free_bytes: 1 << 20, ratio: 100, ..Limits::default() };
     assert_refused!(under(&tar(&members), &limits), Error::Bomb { .. });
+}
+
+#[test]
+fn a_great_many_empty_streams_need_no_stack() {
+    let forge = Forge::sound();
+    for suffix in [".gz", ".xz", ".zst"] {
+        let mut data = compress(suffix, &tar(&forge.files));
+        data.extend(compress(suffix, b"").repeat(50_000));
+        let mut members = forge.members();
+        members[3] = member(&format!("data/0000.tar{suffix}"), data);
+        under(&tar(&members), &Limits::default()).unwrap();
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod command;
 mod corpus;
+mod documents;
 mod forge;
 mod hostile;
 mod interop;

@@ -4,10 +4,7 @@ use std::io::Read;
 
 use rota_artifact::{Error, Limits, PayloadType, Reader, Signature};
 
-use crate::{
-    forge::{Forge, unpack},
-    hostile::assert_refused,
-};
+use crate::forge::{Forge, assert_refused, unpack};
 
 fn open(artifact: &[u8]) -> Reader<&[u8]> {
     Reader::open(artifact, &Limits::default()).unwrap()

@@ -7,8 +7,7 @@ use rota_artifact::{
 };
 
 use crate::{
-    forge::{Forge, check},
-    hostile::assert_refused,
+    forge::{Forge, assert_refused, check},
     keys,
 };
 
