@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use rota_auth::SigningKeys;
-use rota_deviceauth::Config;
+use rota_deviceauth::{Config, SCHEMA};
 use rota_proto::{
     deviceauth::v1::Status as DeviceStatus,
     trust::v1::{Revocation, Snapshot, TrustUpdate, WatchRequest, trust_update::Update},
@@ -83,7 +83,13 @@ fn holds(token: &str, keys: &Snapshot) -> bool {
 #[tokio::test]
 async fn racing_replicas_make_one_key_and_believe_each_other() {
     let world = World::new().await;
-    let replicas = futures::future::join_all((0..4).map(|_| world.replica())).await;
+    // Connected beforehand: a schema is prepared by one after the other.
+    let mut connected = Vec::new();
+    for _ in 0..6 {
+        connected.push(world.database.connect(&SCHEMA).await);
+    }
+    let replicas = connected.into_iter().map(|db| world.replica_on(db));
+    let replicas = futures::future::join_all(replicas).await;
     let device = TestDevice::new("a");
     replicas[0].accept(&world.manager(), &device).await;
     let (_, first) = Watch::open(&world, &replicas[0]).await;

@@ -26,6 +26,7 @@ use rota_proto::{
     trust::v1::trust_service_client::TrustServiceClient,
 };
 use rota_runtime::{Failure, FixedClock, Rpc, Service, Tasks, rpc, with_caller};
+use rota_store::Database;
 use rota_testkit::TestDatabase;
 use rota_types::{Actor, Caller, ErrorCode, Permission, SessionId, TenantId, UserId};
 use secrecy::ExposeSecret;
@@ -80,10 +81,15 @@ impl World {
     }
 
     pub(crate) async fn replica(&self) -> Replica {
+        self.replica_on(self.database.connect(&SCHEMA).await).await
+    }
+
+    /// A replica over a schema that it has connected to already.
+    pub(crate) async fn replica_on(&self, db: Database) -> Replica {
         let accounts = Accounts { default: self.tenant, other: self.other };
         let routes = Routes::new(accounts_server::InternalServiceServer::new(accounts));
         let deps = Deps {
-            db: self.database.connect(&SCHEMA).await,
+            db,
             publisher: Arc::new(LocalBus::new()),
             accounts: rpc::in_process("accounts", routes),
             clock: Arc::new(self.clock.clone()),
