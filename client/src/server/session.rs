@@ -174,7 +174,12 @@ impl Session {
         let Token { server, bearer } = self.token.clone().ok_or(ServerError::NoServer)?;
         let headers = [("Authorization", &*bearer), ("Content-Type", JSON), ("Accept", JSON)];
         let headers = if body.is_empty() { &headers[..1] } else { &headers };
-        Ok(self.http()?.request(method, &format!("{server}{path}"), headers, body)?)
+        let answer = self.http()?.request(method, &format!("{server}{path}"), headers, body);
+        if answer.is_err() && self.settings.servers.len() > 1 {
+            // The next try authenticates anew, at whichever server is there.
+            self.drop_token();
+        }
+        Ok(answer?)
     }
 
     /// Servers without version 2, or without POST, say 404.

@@ -113,6 +113,17 @@ fn the_next_server_is_tried_when_one_does_not_answer_well() {
 }
 
 #[test]
+fn a_server_that_goes_away_is_replaced_by_the_next() {
+    let (first, second) = (server(|_| Response::empty(204)), server(|_| Response::empty(204)));
+    let (mut session, _folder) = session(&[&first, &second]);
+    session.poll(&software()).unwrap();
+    drop(first);
+    assert!(matches!(session.poll(&software()), Err(ServerError::Http(_))));
+    session.poll(&software()).unwrap();
+    assert_eq!(second.lines(), [format!("POST {AUTH}"), format!("POST {NEXT_V2}")]);
+}
+
+#[test]
 fn a_device_that_is_not_accepted_yet_is_told_so() {
     let server = FakeServer::start(|_| Response::empty(401));
     let (mut session, _folder) = session(&[&server]);
