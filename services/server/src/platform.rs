@@ -14,6 +14,7 @@ use rota_runtime::{
     listen::{Limits, Listener},
     tls::Protocols,
 };
+use rota_workflows::Workflows;
 
 use crate::{
     backends::{self, Databases, Events},
@@ -86,6 +87,15 @@ async fn services(
     };
     run(&Deployments::new(settings.deployments.clone(), deps), env, mesh);
 
+    let deps = rota_workflows::Deps {
+        db: databases.schema(&rota_workflows::SCHEMA).await?,
+        bus: events.bus(),
+        deviceauth: mesh.rpc(DeviceAuth::NAME),
+        inventory: mesh.rpc(Inventory::NAME),
+        deployments: mesh.rpc(Deployments::NAME),
+    };
+    let workflows = Workflows::new(settings.workflows.clone(), deps).await.context("workflows")?;
+    run(&workflows, env, mesh);
     Ok(())
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     #[command(flatten)]
     pub(crate) deployments: rota_deployments::Config,
     #[command(flatten)]
+    pub(crate) workflows: rota_workflows::Config,
+    #[command(flatten)]
     pub(crate) gateway: rota_gateway::Config,
 }
 
