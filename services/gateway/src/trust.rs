@@ -156,14 +156,13 @@ impl<C: Issued> Issuer<C> {
     }
 
     async fn watch(&self, stop: CancellationToken) {
-        let mut known = false;
+        let mut told = None;
         loop {
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
-                ended = self.listen(&mut known) => ended,
+                ended = self.listen(&mut told) => ended,
             };
-            if known && !self.is_fresh() {
-                known = false;
+            if !self.is_fresh() && told.replace(false) != Some(false) {
                 metrics::trust_fresh(C::KIND, false);
                 tracing::warn!(kind = C::KIND, reason = ended, "tokens cannot be judged now");
             }
@@ -174,8 +173,9 @@ impl<C: Issued> Issuer<C> {
         }
     }
 
-    /// Follows one stream to its end, and says how it ended.
-    async fn listen(&self, known: &mut bool) -> String {
+    /// Follows one stream to its end, and says how it ended. `told` is what was told last of
+    /// whether tokens can be judged.
+    async fn listen(&self, told: &mut Option<bool>) -> String {
         let caller = Caller::service("gateway", TenantId(Uuid::nil()), Utc::now() + LIFETIME);
         let request = with_caller(Request::new(WatchRequest {}), &caller);
         let mut client = self.client.clone();
@@ -201,7 +201,7 @@ impl<C: Issued> Issuer<C> {
                 Update::Revocation(revocation) => self.revoke(&revocation),
                 Update::Heartbeat(_) => {
                     if loaded {
-                        self.hear(known);
+                        self.hear(told);
                     }
                     true
                 }
@@ -228,9 +228,9 @@ impl<C: Issued> Issuer<C> {
         true
     }
 
-    fn hear(&self, known: &mut bool) {
+    fn hear(&self, told: &mut Option<bool>) {
         self.revoked.heartbeat(Instant::now());
-        if !std::mem::replace(known, true) {
+        if told.replace(true) != Some(true) {
             metrics::trust_fresh(C::KIND, true);
             tracing::info!(kind = C::KIND, "tokens can be judged");
         }

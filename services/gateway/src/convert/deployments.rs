@@ -6,7 +6,7 @@ use rota_proto::deployments::v1::{self as wire, create_deployment_request::Targe
 use rota_rest::deployments as rest;
 use serde_json::Value;
 
-use super::{Malformed, artifacts::contents, inventory, time};
+use super::{Malformed, artifacts::contents, search, time};
 use crate::{
     error::Problem,
     extract::{Paging, Query, invalid},
@@ -239,7 +239,7 @@ pub(crate) fn devices_behind_names(
         (Some(attribute), Some(scope @ ("identity" | "inventory" | "tags")))
             if !names.is_empty() =>
         {
-            inventory::devices_named(scope, attribute, names).map(Some)
+            search::devices_named(scope, attribute, names).map(Some)
         }
         (Some(_), Some(scope)) if !names.is_empty() => Err(invalid("id_scope", scope)),
         _ => Ok(None),

@@ -7,6 +7,7 @@ pub(crate) mod device;
 pub(crate) mod devices;
 pub(crate) mod inventory;
 pub(crate) mod releases;
+pub(crate) mod search;
 mod time;
 pub(crate) mod users;
 mod values;

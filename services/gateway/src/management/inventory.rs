@@ -10,7 +10,7 @@ use rota_rest::inventory as rest;
 
 use crate::{
     app::App,
-    convert::inventory as convert,
+    convert::{inventory as convert, search as queries},
     error::Problem,
     extract::{Lenient, Paging, PagingParameters, Path, Query, Who, total_count},
 };
@@ -27,7 +27,7 @@ pub(crate) async fn list(
     paging: Paging,
     query: Query,
 ) -> Result<(HeaderMap, Json<Vec<rest::Device>>), Problem> {
-    let request = who.reads(convert::query(&query, &paging)?);
+    let request = who.reads(queries::query(&query, &paging)?);
     let found = app.inventory().search(request).await?.into_inner();
     Ok((paging.of_total(found.total), Json(convert::devices(found.devices)?)))
 }
@@ -40,7 +40,7 @@ pub(crate) async fn search(
     who: Who,
     Lenient(body): Lenient<rest::Search>,
 ) -> Result<([(HeaderName, HeaderValue); 1], Json<Vec<rest::Device>>), Problem> {
-    let request = who.reads(convert::search(body)?);
+    let request = who.reads(queries::search(body)?);
     let found = app.inventory().search(request).await?.into_inner();
     Ok(([total_count(found.total)], Json(convert::devices(found.devices)?)))
 }

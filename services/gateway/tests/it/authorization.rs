@@ -11,10 +11,10 @@ use serde_json::Value;
 use crate::door::{Door, Sent, bearing, device, person, with_body};
 
 /// One operation of the description.
-struct Operation {
-    method: Method,
-    path: String,
-    scheme: Option<String>,
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) scheme: Option<String>,
 }
 
 impl Operation {
@@ -23,7 +23,7 @@ impl Operation {
     }
 }
 
-fn operations(door: &Door) -> Vec<Operation> {
+pub(crate) fn operations(door: &Door) -> Vec<Operation> {
     let description: Value =
         serde_json::from_str(&door.gateway.description().to_json().unwrap()).unwrap();
     let mut operations = Vec::new();

@@ -1,5 +1,10 @@
 //! Downloads through signed links: whole, in parts, and only the head.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use axum::{
     body::Body,
     http::{Method, Request},
@@ -115,6 +120,30 @@ async fn a_download_that_breaks_off_breaks_off_for_the_device_too() {
     let response = door.respond("192.0.2.1:1", request).await;
     assert_eq!(response.headers()["content-length"], "10");
     assert!(response.into_body().collect().await.is_err());
+}
+
+/// A device on a slow line does not make the gateway hold what it has not taken yet.
+#[tokio::test]
+async fn the_device_sets_the_pace() {
+    let door = Door::open().await;
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&made);
+    door.deployments.makes(DOWNLOAD, move || {
+        let counted = Arc::clone(&counted);
+        let endless = std::iter::repeat_with(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            DownloadResponse { part: Some(Part::Chunk(vec![0; 1 << 16])) }
+        });
+        let whole = DownloadHead { total_size: 1 << 50, length: 1 << 50, ..head() };
+        parts(whole, &[]).into_iter().chain(endless)
+    });
+    let request = Request::get(PATH).body(Body::empty()).unwrap();
+    let mut body = door.respond("192.0.2.1:1", request).await.into_body();
+    for taken in 0..20 {
+        let ahead = made.load(Ordering::SeqCst) - taken;
+        assert!(ahead <= 4, "{ahead} chunks ahead");
+        assert!(body.frame().await.unwrap().is_ok());
+    }
 }
 
 #[tokio::test]

@@ -41,7 +41,10 @@ impl Asked {
     }
 }
 
-type Answer = Arc<dyn Fn(&Asked) -> Result<Vec<Bytes>, Status> + Send + Sync>;
+type Answer = Arc<dyn Fn(&Asked) -> Result<Messages, Status> + Send + Sync>;
+
+/// The messages of an answer, made as they are taken.
+type Messages = Box<dyn Iterator<Item = Bytes> + Send>;
 
 /// One service, or several: methods go by their full path.
 #[derive(Clone, Default)]
@@ -50,6 +53,10 @@ pub(crate) struct Fake(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     answers: Mutex<HashMap<String, Answer>>,
+    /// Methods that fail before they have read anything.
+    refusals: Mutex<HashMap<String, Failing>>,
+    /// What fails all calls that nothing was said about.
+    otherwise: Mutex<Option<ErrorCode>>,
     asked: Mutex<Vec<(String, Asked)>>,
 }
 
@@ -62,7 +69,18 @@ impl Fake {
     /// Answers calls of `method` with a stream of messages.
     pub(crate) fn streams<M: Message>(&self, method: &str, messages: &[M]) {
         let messages: Vec<_> = messages.iter().map(|m| Bytes::from(m.encode_to_vec())).collect();
-        self.set(method, move |_| Ok(messages.clone()));
+        self.set(method, move |_| Ok(Box::new(messages.clone().into_iter())));
+    }
+
+    /// Answers calls of `method` with messages that are made as they are taken.
+    pub(crate) fn makes<M: Message, I: Iterator<Item = M> + Send + 'static>(
+        &self,
+        method: &str,
+        messages: impl Fn() -> I + Send + Sync + 'static,
+    ) {
+        self.set(method, move |_| {
+            Ok(Box::new(messages().map(|message| Bytes::from(message.encode_to_vec()))))
+        });
     }
 
     /// Answers calls of `method` with whatever `answer` makes of the message.
@@ -74,7 +92,10 @@ impl Fake {
         Q: Message + Default,
         A: Message,
     {
-        self.set(method, move |asked| Ok(vec![Bytes::from(answer(asked.one())?.encode_to_vec())]));
+        self.set(method, move |asked| {
+            let message = Bytes::from(answer(asked.one())?.encode_to_vec());
+            Ok(Box::new(std::iter::once(message)))
+        });
     }
 
     /// Fails calls of `method`.
@@ -97,9 +118,20 @@ impl Fake {
     fn set(
         &self,
         method: &str,
-        answer: impl Fn(&Asked) -> Result<Vec<Bytes>, Status> + Send + Sync + 'static,
+        answer: impl Fn(&Asked) -> Result<Messages, Status> + Send + Sync + 'static,
     ) {
         self.0.answers.lock().unwrap().insert(format!("/{method}"), Arc::new(answer));
+    }
+
+    /// Fails calls of `method` before anything of the request was read.
+    pub(crate) fn refuses(&self, method: &str, code: ErrorCode, words: &str) {
+        let failure = Failing { code, words: words.to_owned(), metadata: Vec::new() };
+        self.0.refusals.lock().unwrap().insert(format!("/{method}"), failure);
+    }
+
+    /// Fails every call that nothing was said about.
+    pub(crate) fn fails_otherwise(&self, code: ErrorCode) {
+        *self.0.otherwise.lock().unwrap() = Some(code);
     }
 
     /// What `method` was asked last.
@@ -124,11 +156,19 @@ impl Fake {
 async fn serve(State(fake): State<Fake>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
+    let refusal = fake.0.refusals.lock().unwrap().get(&path).cloned();
+    if let Some(refusal) = refusal {
+        return rota_runtime::to_status(refusal).into_http();
+    }
     let caller = parts.extensions.get::<Arc<Caller>>().expect("every call states a caller");
     let asked = Asked { caller: Arc::clone(caller), messages: read(body).await };
     fake.0.asked.lock().unwrap().push((path.clone(), asked.clone()));
     let answer = fake.0.answers.lock().unwrap().get(&path).cloned();
     let Some(answer) = answer else {
+        if let Some(code) = *fake.0.otherwise.lock().unwrap() {
+            let failure = Failing { code, words: code.to_string(), metadata: Vec::new() };
+            return rota_runtime::to_status(failure).into_http();
+        }
         return Status::unimplemented(format!("no test said what {path} answers")).into_http();
     };
     match answer(&asked) {
@@ -156,8 +196,8 @@ async fn read(body: Body) -> Vec<Bytes> {
     messages
 }
 
-fn write(messages: Vec<Bytes>) -> Response<Body> {
-    let frames = messages.into_iter().map(|message| {
+fn write(messages: Messages) -> Response<Body> {
+    let frames = messages.map(|message| {
         let mut frame = BytesMut::with_capacity(5 + message.len());
         frame.put_u8(0);
         frame.put_u32(u32::try_from(message.len()).unwrap());
@@ -168,8 +208,8 @@ fn write(messages: Vec<Bytes>) -> Response<Body> {
         axum::http::HeaderName::from_static("grpc-status"),
         HeaderValue::from_static("0"),
     )]);
-    let frames: Vec<_> = frames.chain([Frame::trailers(trailers)]).collect();
-    let body = StreamBody::new(futures::stream::iter(frames.into_iter().map(Ok::<_, Infallible>)));
+    let frames = frames.chain([Frame::trailers(trailers)]).map(Ok::<_, Infallible>);
+    let body = StreamBody::new(futures::stream::iter(frames));
     let mut response = Response::new(Body::new(body));
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
     response

@@ -1,0 +1,121 @@
+//! What goes over the socket, byte for byte.
+
+use rota_proto::deployments::v1::{
+    DownloadHead, DownloadResponse, UploadResponse, download_response::Part,
+};
+use rota_runtime::{
+    listen::{Limits, Listener},
+    tls::Protocols,
+};
+use rota_types::{ErrorCode, Permission};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::door::{Door, PATIENCE, person};
+
+const UPLOAD: &str = "rota.deployments.v1.ArtifactService/Upload";
+const DOWNLOAD: &str = "rota.deployments.v1.ArtifactService/Download";
+
+/// Serves the gateway on a port of its own, in plain.
+async fn connect(door: &Door) -> TcpStream {
+    let address = "127.0.0.1:0".parse().unwrap();
+    let limits = Limits::default();
+    let listener = Listener::bind("test", address, None, Protocols::Http, limits).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.serve(door.gateway.router(), &door.tasks);
+    TcpStream::connect(address).await.unwrap()
+}
+
+/// Reads until the other side closes.
+async fn read(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn header_names_are_in_title_case() {
+    let door = Door::open().await;
+    let mut stream = connect(&door).await;
+    let request =
+        b"GET /nowhere HTTP/1.1\r\nHost: a\r\nx-men-requestid: r\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let answer = read(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+    for line in ["Content-Type: application/json\r\n", "X-Men-Requestid: r\r\n", "Content-Length: "]
+    {
+        assert!(answer.contains(line), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_download_says_its_length_and_is_not_chunked() {
+    let door = Door::open().await;
+    let head = DownloadHead {
+        total_size: 10,
+        length: 10,
+        etag: "\"e\"".into(),
+        file_name: "a.mender".into(),
+        ..DownloadHead::default()
+    };
+    let parts = [Part::Head(head), Part::Chunk(b"01234".to_vec()), Part::Chunk(b"56789".to_vec())];
+    let parts = parts.map(|part| DownloadResponse { part: Some(part) });
+    door.deployments.streams(DOWNLOAD, &parts);
+    let mut stream = connect(&door).await;
+    let path = "/api/devices/v1/deployments/download/artifacts/a?x=1";
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let answer = read(&mut stream).await;
+    assert!(answer.contains("Content-Length: 10\r\n"), "{answer}");
+    assert!(!answer.contains("Transfer-Encoding"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n0123456789"), "{answer}");
+}
+
+/// Clients that write their whole body before they read get the answer nevertheless.
+#[tokio::test]
+async fn an_upload_that_is_refused_early_is_told_so() {
+    let door = Door::open().await;
+    door.deployments.refuses(UPLOAD, ErrorCode::AlreadyExists, "exists");
+    let mut stream = connect(&door).await;
+    stream.write_all(upload(&door, 16 << 20).as_bytes()).await.unwrap();
+    let answer = read(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 409 Conflict\r\n"), "{answer}");
+    assert!(answer.contains("exists"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_upload_may_wait_for_permission_to_go_on() {
+    let door = Door::open().await;
+    door.deployments.answers(UPLOAD, UploadResponse { artifact_id: "a".into() });
+    let mut stream = connect(&door).await;
+    let request = upload(&door, 10);
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let head = format!("{head}\r\nExpect: 100-continue\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut interim = [0; 25];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut interim)).await.unwrap().unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let answer = read(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
+    assert!(
+        answer.contains("Location: /api/management/v1/deployments/artifacts/a\r\n"),
+        "{answer}"
+    );
+}
+
+/// A whole request with a file of so many bytes.
+fn upload(door: &Door, size: usize) -> String {
+    let token = door.people.person(&person(Permission::Manage));
+    let file = "x".repeat(size);
+    let disposition = "Content-Disposition: form-data; name=\"artifact\"; filename=\"a\"";
+    let body = format!("--X\r\n{disposition}\r\n\r\n{file}\r\n--X--\r\n");
+    let length = body.len();
+    format!(
+        "POST /api/management/v1/deployments/artifacts HTTP/1.1\r\nHost: a\r\n\
+         Authorization: Bearer {token}\r\nContent-Type: multipart/form-data; boundary=X\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}
