@@ -93,6 +93,8 @@ impl Coded for Error {
             Self::NotDecommissioning(_) => ErrorCode::Conflict,
             Self::Forbidden => ErrorCode::Forbidden,
             Self::Tenant(failure) => match failure.code {
+                // The token is nobody's, and nobody takes such devices.
+                ErrorCode::Unauthenticated => ErrorCode::Unauthenticated,
                 ErrorCode::Internal => ErrorCode::Internal,
                 _ => ErrorCode::Unavailable,
             },

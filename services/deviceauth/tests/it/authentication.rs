@@ -100,6 +100,9 @@ async fn a_device_belongs_to_the_tenant_that_its_token_names() {
     let busy = replica.authenticate(&unlucky).await.unwrap_err();
     assert_eq!(busy.code, ErrorCode::Unavailable);
     assert!(busy.retry_after_seconds().is_some());
+    let stray = TestDevice { tenant_token: Some("nobody's"), ..TestDevice::new("e") };
+    let refused = replica.authenticate(&stray).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Unauthenticated);
     assert_eq!(replica.list(&service(world.other)).await.len(), 1);
 }
 

@@ -98,6 +98,9 @@ async fn racing_replicas_make_one_key_and_believe_each_other() {
         let token = replica.authenticate(&device).await.unwrap();
         assert!(holds(&token, &first));
     }
+    // A clock that is behind has nothing to wait for.
+    world.clock.advance(TimeDelta::seconds(-5));
+    assert!(holds(&replicas[1].authenticate(&device).await.unwrap(), &first));
     // The private half is for nobody but the service's own role.
     let readable: bool = sqlx::query_scalar(
         "select has_table_privilege('rota_deviceauth_hot', 'deviceauth.signing_keys', 'select')",

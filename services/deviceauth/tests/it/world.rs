@@ -273,7 +273,8 @@ pub(crate) fn claims(token: &str) -> DeviceClaims {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
-/// An accounts service that knows the tokens `other` and `suspended`, and is away for `away`.
+/// An accounts service that knows the tokens `other` and `suspended`, is away for `away`, and
+/// has no default tenant for `nobody's`.
 struct Accounts {
     default: TenantId,
     other: TenantId,
@@ -290,6 +291,7 @@ impl accounts_server::InternalService for Accounts {
             "other" => (self.other, false, false),
             "suspended" => (self.other, true, false),
             "away" => return Err(Status::unavailable("accounts is away")),
+            "nobody's" => return Err(Status::unauthenticated("there is no default tenant")),
             _ => (self.default, false, true),
         };
         Ok(Response::new(accounts::ResolveTenantTokenResponse {

@@ -72,9 +72,9 @@ pub enum OpenError {
     Database(#[from] sqlx::Error),
 }
 
-/// No key may sign at present: the clock stands before the first of them.
+/// This process has no private key: the one that signs lies in a file that it was not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no key to sign with yet")]
+#[error("there is no key to sign with")]
 pub struct NoKey;
 
 /// The keys that this process holds.
@@ -127,11 +127,13 @@ impl Ring {
         Ok(Self { from_file, held: RwLock::default() })
     }
 
-    /// The youngest key that signs at `now`.
+    /// The youngest key that signs at `now`. Where none does yet, because this clock is behind
+    /// that of the replica that made the first, the oldest.
     pub(crate) fn signing(&self, now: DateTime<Utc>) -> Result<Arc<SigningKeys>, NoKey> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        let due = held.signing.iter().find(|key| key.signs_from <= now).ok_or(NoKey)?;
-        Ok(Arc::clone(&due.keys))
+        let due = held.signing.iter().find(|key| key.signs_from <= now);
+        let key = due.or_else(|| held.signing.last()).ok_or(NoKey)?;
+        Ok(Arc::clone(&key.keys))
     }
 
     /// All keys that are believed.
