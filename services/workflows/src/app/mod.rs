@@ -1,0 +1,3 @@
+//! What people and other services do with jobs.
+
+mod jobs;
