@@ -133,9 +133,17 @@ create table deployments.device_deployments (
 -- The poll.
 create index device_deployments_active on deployments.device_deployments
     (tenant_id, device_id, created_at, deployment_id) where finished_at is null;
+-- Whether a deployment's last device has come to an end, and which have not.
+create index device_deployments_open on deployments.device_deployments
+    (tenant_id, deployment_id, device_id) where finished_at is null;
 -- Statistics, and pages of one status.
 create index device_deployments_by_status on deployments.device_deployments
     (tenant_id, deployment_id, status, device_id) include (handed_out_bytes);
+-- Devices that were given something and have not reported yet: the few pending ones that
+-- statistics must look at one by one.
+create index device_deployments_silent on deployments.device_deployments
+    (tenant_id, deployment_id) include (handed_out_bytes)
+    where status = 'pending' and handed_out_bytes > 0;
 -- A device's history.
 create index device_deployments_by_device on deployments.device_deployments
     (tenant_id, device_id, created_at);

@@ -13,7 +13,7 @@ use crate::{
         deployment::{Deployment, DeploymentFilter, DeviceDeployment, Statistics},
         status::StatusFilter,
     },
-    store::{artifacts, deployments, device_deployments},
+    store::{artifacts, deployments, device_deployments, statistics},
 };
 
 /// The most deployments whose statistics one request may ask for (server API).
@@ -74,10 +74,15 @@ impl Deployments {
         page: Option<Page>,
     ) -> Result<Records> {
         let mut tx = self.db().tenant(caller.tenant).await?;
-        if !deployments::exists(&mut tx, deployment).await? {
-            return Err(Error::NotFound);
-        }
-        let (records, total) = device_deployments::list(&mut tx, deployment, filter, page).await?;
+        let all = deployments::device_count(&mut tx, deployment).await?.ok_or(Error::NotFound)?;
+        let (records, total) = match filter.words() {
+            None => (device_deployments::list(&mut tx, deployment, page).await?, all),
+            Some(statuses) => {
+                let total = statistics::of(&mut tx, deployment).await?.passing(filter);
+                let list = device_deployments::list_at(&mut tx, deployment, &statuses, page);
+                (list.await?, i64::try_from(total).unwrap_or(i64::MAX))
+            }
+        };
         let artifacts = artifacts::by_ids(&mut tx, &chosen(&records)).await?;
         Ok(Records { devices: records, artifacts, total })
     }
@@ -89,9 +94,7 @@ impl Deployments {
         deployment: DeploymentId,
     ) -> Result<Vec<DeviceId>> {
         let mut tx = self.db().tenant(caller.tenant).await?;
-        if !deployments::exists(&mut tx, deployment).await? {
-            return Err(Error::NotFound);
-        }
+        deployments::device_count(&mut tx, deployment).await?.ok_or(Error::NotFound)?;
         Ok(device_deployments::device_ids(&mut tx, deployment).await?)
     }
 

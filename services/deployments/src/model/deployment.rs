@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use ring::digest;
 use rota_types::{ArtifactId, DeploymentId, DeviceId};
 
-use super::{artifact::Direction, status::DeviceStatus};
+use super::{
+    artifact::Direction,
+    status::{DeviceStatus, StatusFilter},
+};
 
 /// The longest deployment name (server API, names), in characters.
 pub(crate) const MAX_NAME: usize = 256;
@@ -173,6 +176,12 @@ impl Statistics {
     /// How many devices there are in all.
     pub(crate) fn devices(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// How many devices a filter lets pass.
+    pub(crate) fn passing(&self, filter: StatusFilter) -> u64 {
+        let passing = self.iter().filter(|(status, _)| filter.passes(*status));
+        passing.map(|(_, devices)| devices).sum()
     }
 
     /// Every status, also those without a device.

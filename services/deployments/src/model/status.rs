@@ -152,19 +152,23 @@ impl StatusFilter {
         }
     }
 
-    /// The words of the statuses that pass; `None` when all do.
-    pub(crate) fn words(self) -> Option<Vec<String>> {
-        let passes = |status: DeviceStatus| match self {
+    /// Whether a record at `status` passes.
+    pub(crate) fn passes(self, status: DeviceStatus) -> bool {
+        match self {
             Self::Any => true,
             Self::Is(wanted) => status == wanted,
             Self::Pause => status.is_pause(),
             Self::Active => status.is_active(),
             Self::Finished => !status.is_active(),
-        };
+        }
+    }
+
+    /// The words of the statuses that pass; `None` when all do.
+    pub(crate) fn words(self) -> Option<Vec<String>> {
         if self == Self::Any {
             return None;
         }
-        let passing = DeviceStatus::ALL.into_iter().filter(|status| passes(*status));
+        let passing = DeviceStatus::ALL.into_iter().filter(|status| self.passes(*status));
         Some(passing.map(|status| status.word().to_owned()).collect())
     }
 }

@@ -9,12 +9,8 @@ use sqlx::{Postgres, QueryBuilder, types::Json};
 use uuid::Uuid;
 
 use super::{anywhere, bounds, column, statistics};
-use crate::model::{
-    deployment::{
-        Deployment, DeploymentFilter, DeploymentStatus, DeploymentStatusFilter, NewDeployment,
-        Target,
-    },
-    status::DeviceStatus,
+use crate::model::deployment::{
+    Deployment, DeploymentFilter, DeploymentStatus, DeploymentStatusFilter, NewDeployment, Target,
 };
 
 /// The index that refuses a second active deployment for the same request.
@@ -145,25 +141,15 @@ pub(crate) async fn finish_if_done(
     sqlx::query_scalar!(
         "update deployments.deployments d set finished_at = $2
          where d.id = $1 and d.finished_at is null and d.listed_at is not null
-           and not exists (
-               select from deployments.device_deployments dd
-               where dd.deployment_id = d.id and dd.status = any($3))
+           and (select dd.device_id from deployments.device_deployments dd
+                where dd.deployment_id = d.id and dd.finished_at is null
+                order by dd.device_id limit 1) is null
          returning artifact_name",
         id.uuid(),
         now,
-        &active_words(),
     )
     .fetch_optional(&mut **tx)
     .await
-}
-
-/// The words of the statuses that devices have not come to an end with.
-pub(super) fn active_words() -> Vec<String> {
-    DeviceStatus::ALL
-        .into_iter()
-        .filter(|status| status.is_active())
-        .map(|status| status.word().to_owned())
-        .collect()
 }
 
 /// The active deployments of these releases.
@@ -199,13 +185,16 @@ pub(crate) async fn ever_used(
     .await
 }
 
-/// Whether there is such a deployment.
-pub(crate) async fn exists(tx: &mut TenantTx, id: DeploymentId) -> Result<bool, sqlx::Error> {
+/// How many devices are on a deployment's list; `None`: there is no such deployment.
+pub(crate) async fn device_count(
+    tx: &mut TenantTx,
+    id: DeploymentId,
+) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select exists (select from deployments.deployments where id = $1) as "exists!""#,
+        "select device_count from deployments.deployments where id = $1",
         id.uuid(),
     )
-    .fetch_one(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await
 }
 

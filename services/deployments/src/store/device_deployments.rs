@@ -6,7 +6,7 @@ use rota_store::TenantTx;
 use rota_types::{DeploymentId, DeviceId, Page};
 use uuid::Uuid;
 
-use super::{bounds, column, deployments::active_words};
+use super::{bounds, column};
 use crate::model::{
     deployment::DeviceDeployment,
     status::{DeviceStatus, StatusFilter},
@@ -150,8 +150,8 @@ pub(crate) async fn take_back(
     let taken = sqlx::query!(
         "with batch as materialized (
              select device_id from deployments.device_deployments
-             where deployment_id = $1 and status = any($4)
-             order by status, device_id limit $2 for no key update
+             where deployment_id = $1 and finished_at is null
+             order by device_id limit $2 for no key update
          )
          update deployments.device_deployments dd
          set status = 'aborted', finished_at = $3
@@ -161,7 +161,6 @@ pub(crate) async fn take_back(
         deployment.uuid(),
         limit,
         now,
-        &active_words(),
     )
     .execute(&mut **tx)
     .await?;
@@ -174,12 +173,12 @@ pub(crate) async fn any_active(
     deployment: DeploymentId,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select exists (
-               select from deployments.device_deployments
-               where deployment_id = $1 and status = any($2)
-           ) as "active!""#,
+        r#"select (
+               select device_id from deployments.device_deployments
+               where deployment_id = $1 and finished_at is null
+               order by device_id limit 1
+           ) is not null as "active!""#,
         deployment.uuid(),
-        &active_words(),
     )
     .fetch_one(&mut **tx)
     .await
@@ -197,39 +196,58 @@ pub(crate) async fn hide_history(tx: &mut TenantTx, device: DeviceId) -> Result<
     Ok(())
 }
 
-/// The devices of a deployment that pass the filter, and how many there are on all pages.
+/// All devices of a deployment, in the order of their ids: pages far back are found in the
+/// index alone.
 pub(crate) async fn list(
     tx: &mut TenantTx,
     deployment: DeploymentId,
-    filter: StatusFilter,
     page: Option<Page>,
-) -> Result<(Vec<DeviceDeployment>, i64), sqlx::Error> {
-    let words = filter.words();
-    let total = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from deployments.device_deployments
-           where deployment_id = $1 and ($2::text[] is null or status = any($2))"#,
-        deployment.uuid(),
-        words.as_deref(),
-    )
-    .fetch_one(&mut **tx)
-    .await?;
+) -> Result<Vec<DeviceDeployment>, sqlx::Error> {
     let (limit, offset) = bounds(page);
     let rows = sqlx::query_as!(
         Row,
         "select id, device_id, deployment_id, status, substate, created_at, started_at,
                 finished_at, device_type, has_log, attempts, artifact_id
          from deployments.device_deployments
-         where deployment_id = $1 and ($2::text[] is null or status = any($2))
-         order by device_id limit $3 offset $4",
+         where deployment_id = $1 and device_id = any(array(
+             select device_id from deployments.device_deployments
+             where deployment_id = $1 order by device_id limit $2 offset $3))
+         order by device_id",
         deployment.uuid(),
-        words.as_deref(),
         limit,
         offset,
     )
     .fetch_all(&mut **tx)
     .await?;
-    let records = rows.into_iter().map(DeviceDeployment::try_from).collect::<Result<_, _>>()?;
-    Ok((records, total))
+    rows.into_iter().map(DeviceDeployment::try_from).collect()
+}
+
+/// The devices of a deployment at one of these statuses, in the order of their ids.
+pub(crate) async fn list_at(
+    tx: &mut TenantTx,
+    deployment: DeploymentId,
+    statuses: &[String],
+    page: Option<Page>,
+) -> Result<Vec<DeviceDeployment>, sqlx::Error> {
+    let (limit, offset) = bounds(page);
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, device_id, deployment_id, status, substate, created_at, started_at,
+                finished_at, device_type, has_log, attempts, artifact_id
+         from deployments.device_deployments
+         where deployment_id = $1 and device_id = any(array(
+             select device_id from deployments.device_deployments
+             where deployment_id = $1 and status = any($2)
+             order by device_id limit $3 offset $4))
+         order by device_id",
+        deployment.uuid(),
+        statuses,
+        limit,
+        offset,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(DeviceDeployment::try_from).collect()
 }
 
 /// The ids of a deployment's devices, as far as its list is written.

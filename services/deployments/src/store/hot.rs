@@ -8,7 +8,7 @@ use rota_types::{DeploymentId, DeviceId, JobId, TenantId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{column, deployments::active_words};
+use super::column;
 use crate::model::{
     artifact::{Depends, Provides},
     decision::{Candidate, Fit, Offer},
@@ -39,17 +39,20 @@ pub(crate) async fn glimpse(
     device: DeviceId,
 ) -> Result<Glimpse, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select dd.deployment_id, dd.status, dd.request as "request: Json<Provides>",
+        r#"with place as materialized (
+               select deployment_id, status, request, artifact_id
+               from deployments.device_deployments
+               where tenant_id = $1 and device_id = $2 and finished_at is null
+               order by created_at, deployment_id
+               limit 1
+           )
+           select place.deployment_id, place.status, place.request as "request: Json<Provides>",
                   d.force_installation, d.finished_at as "finished_at?",
                   a.id as "chosen?", a.name as "chosen_name?", a.size_bytes as "chosen_size?",
                   a.depends as "chosen_depends?: Json<Depends>", a.blob_id as "chosen_blob?"
-           from deployments.device_deployments dd
-           join deployments.deployments d on d.tenant_id = dd.tenant_id and d.id = dd.deployment_id
-           left join deployments.artifacts a
-               on a.tenant_id = dd.tenant_id and a.id = dd.artifact_id
-           where dd.tenant_id = $1 and dd.device_id = $2 and dd.finished_at is null
-           order by dd.created_at, dd.deployment_id
-           limit 1"#,
+           from place
+           join deployments.deployments d on d.tenant_id = $1 and d.id = place.deployment_id
+           left join deployments.artifacts a on a.tenant_id = $1 and a.id = place.artifact_id"#,
         tenant.uuid(),
         device.uuid(),
     )
@@ -114,7 +117,9 @@ pub(crate) async fn silent_uploads(
     Ok(rows.into_iter().map(|row| (row.tenant_id.into(), row.blob_id)).collect())
 }
 
-/// Whether a deployment is active though its devices have all come to an end.
+/// Whether a deployment is active though its devices have all come to an end. The order makes
+/// for one look into an index; without one Postgres hopes to meet a row soon, and reads them all
+/// when there is none.
 pub(crate) async fn is_due_to_finish(
     db: &Database,
     tenant: TenantId,
@@ -125,13 +130,13 @@ pub(crate) async fn is_due_to_finish(
                select from deployments.deployments d
                where d.tenant_id = $1 and d.id = $2
                  and d.finished_at is null and d.listed_at is not null
-           ) and not exists (
-               select from deployments.device_deployments dd
-               where dd.tenant_id = $1 and dd.deployment_id = $2 and dd.status = any($3)
-           ) as "due!""#,
+           ) and (
+               select dd.device_id from deployments.device_deployments dd
+               where dd.tenant_id = $1 and dd.deployment_id = $2 and dd.finished_at is null
+               order by dd.device_id limit 1
+           ) is null as "due!""#,
         tenant.uuid(),
         deployment.uuid(),
-        &active_words(),
     )
     .fetch_one(db.hot())
     .await
@@ -145,12 +150,11 @@ pub(crate) async fn left_unfinished(
     let rows = sqlx::query!(
         "select d.tenant_id, d.id from deployments.deployments d
          where d.finished_at is null and d.listed_at is not null
-           and not exists (
-               select from deployments.device_deployments dd
-               where dd.tenant_id = d.tenant_id and dd.deployment_id = d.id
-                 and dd.status = any($1))
-         limit $2",
-        &active_words(),
+           and (select dd.device_id from deployments.device_deployments dd
+                where dd.tenant_id = d.tenant_id and dd.deployment_id = d.id
+                  and dd.finished_at is null
+                order by dd.device_id limit 1) is null
+         limit $1",
         ROUND,
     )
     .fetch_all(db.hot())

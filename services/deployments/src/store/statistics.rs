@@ -44,7 +44,10 @@ impl TryFrom<Final> for Statistics {
     }
 }
 
-/// Counts the devices of these deployments. A deployment without any is left out.
+/// Counts the devices of these deployments.
+///
+/// Most devices of a large deployment are pending for most of the time, and those are what is
+/// left of the list when all others are counted.
 pub(super) async fn count(
     tx: &mut TenantTx,
     deployments: &[Uuid],
@@ -53,23 +56,58 @@ pub(super) async fn count(
         return Ok(HashMap::new());
     }
     let rows = sqlx::query!(
-        r#"select deployment_id, status, count(*) as "devices!",
-                  sum(handed_out_bytes)::bigint as "handed_out_bytes!"
-           from deployments.device_deployments where deployment_id = any($1)
-           group by deployment_id, status"#,
+        r#"select d.id, d.device_count, moved.status as "status?", moved.devices as "devices?",
+                  moved.bytes as "bytes?",
+                  (select sum(dd.handed_out_bytes)::bigint
+                   from deployments.device_deployments dd
+                   where dd.deployment_id = d.id
+                     and dd.status = 'pending' and dd.handed_out_bytes > 0) as silent_bytes
+           from deployments.deployments d
+           left join lateral (
+               select status, count(*) as devices, sum(handed_out_bytes)::bigint as bytes
+               from (
+                   select dd.status, dd.handed_out_bytes from deployments.device_deployments dd
+                   where dd.deployment_id = d.id and dd.status < 'pending'
+                   union all
+                   select dd.status, dd.handed_out_bytes from deployments.device_deployments dd
+                   where dd.deployment_id = d.id and dd.status > 'pending'
+               ) as each
+               group by status
+           ) as moved on true
+           where d.id = any($1)"#,
         deployments,
     )
     .fetch_all(&mut **tx)
     .await?;
     let mut counted: HashMap<DeploymentId, Statistics> = HashMap::new();
+    let mut listed: HashMap<DeploymentId, u64> = HashMap::new();
     for row in rows {
-        let statistics = counted.entry(row.deployment_id.into()).or_default();
-        let devices = column::unsigned("count", row.devices)?;
-        statistics.add(column::word("status", &row.status)?, devices);
-        statistics.handed_out_bytes +=
-            column::unsigned::<u64>("handed_out_bytes", row.handed_out_bytes)?;
+        let id = row.id.into();
+        let statistics = counted.entry(id).or_default();
+        if listed.insert(id, column::unsigned("device_count", row.device_count)?).is_none() {
+            statistics.handed_out_bytes =
+                column::unsigned("handed_out_bytes", row.silent_bytes.unwrap_or(0))?;
+        }
+        if let (Some(status), Some(devices)) = (row.status, row.devices) {
+            statistics.add(column::word("status", &status)?, column::unsigned("count", devices)?);
+            statistics.handed_out_bytes +=
+                column::unsigned::<u64>("handed_out_bytes", row.bytes.unwrap_or(0))?;
+        }
+    }
+    for (id, statistics) in &mut counted {
+        let all = listed.get(id).copied().unwrap_or(0);
+        statistics.add(DeviceStatus::Pending, all.saturating_sub(statistics.devices()));
     }
     Ok(counted)
+}
+
+/// Counts the devices of one deployment.
+pub(crate) async fn of(
+    tx: &mut TenantTx,
+    deployment: DeploymentId,
+) -> Result<Statistics, sqlx::Error> {
+    let mut counted = count(tx, &[deployment.uuid()]).await?;
+    Ok(counted.remove(&deployment).unwrap_or_default())
 }
 
 /// Writes down what a finished deployment came to. Only for one whose devices have all come to
@@ -79,8 +117,7 @@ pub(crate) async fn freeze(
     deployment: DeploymentId,
     artifact_name: &str,
 ) -> Result<(), sqlx::Error> {
-    let mut counted = count(tx, &[deployment.uuid()]).await?;
-    let statistics = counted.remove(&deployment).unwrap_or_default();
+    let statistics = of(tx, deployment).await?;
     let release = artifacts::ids_of_release(tx, artifact_name).await?;
     let release: Vec<Uuid> = release.into_iter().map(Uuid::from).collect();
     sqlx::query!(

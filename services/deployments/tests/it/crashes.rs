@@ -202,7 +202,7 @@ async fn an_upload_that_was_given_up_cannot_become_an_artifact() {
     let (sender, messages) = tokio::sync::mpsc::channel(8);
     let message = |part| UploadRequest { part: Some(part) };
     sender.send(message(Part::Head(UploadHead::default()))).await.unwrap();
-    sender.send(message(Part::Chunk(bytes[..3_000].to_vec().into()))).await.unwrap();
+    sender.send(message(Part::Chunk(bytes[..3_000].to_vec()))).await.unwrap();
     let uploading = operator.clone();
     let upload = tokio::spawn(async move { uploading.upload_stream(messages).await });
     eventually("it has begun", async || (world.rows("uploads").await == 1).then_some(())).await;
@@ -212,7 +212,7 @@ async fn an_upload_that_was_given_up_cannot_become_an_artifact() {
         .unwrap();
     let _working = world.replica(Running::Tasks).await;
     eventually("it is given up", async || (world.rows("uploads").await == 0).then_some(())).await;
-    sender.send(message(Part::Chunk(bytes[3_000..].to_vec().into()))).await.unwrap();
+    sender.send(message(Part::Chunk(bytes[3_000..].to_vec()))).await.unwrap();
     sender.send(message(Part::End(UploadEnd {}))).await.unwrap();
     assert_eq!(refused(upload.await.unwrap()).0, ErrorCode::Invalid);
     assert_eq!((world.rows("artifacts").await, world.files()), (0, 0));
@@ -226,7 +226,7 @@ async fn an_uploader_that_vanishes_leaves_nothing() {
     let message = |part| UploadRequest { part: Some(part) };
     sender.send(message(Part::Head(UploadHead::default()))).await.unwrap();
     let bytes = artifact("v2", "arm", 5_000);
-    sender.send(message(Part::Chunk(bytes[..3_000].to_vec().into()))).await.unwrap();
+    sender.send(message(Part::Chunk(bytes[..3_000].to_vec()))).await.unwrap();
     let uploading = operator.clone();
     let upload = tokio::spawn(async move { uploading.upload_stream(messages).await });
     eventually("it has begun", async || (world.rows("uploads").await == 1).then_some(())).await;

@@ -86,8 +86,7 @@ impl Person {
         use upload_request::Part;
         let message = |part| UploadRequest { part: Some(part) };
         let mut messages = vec![message(Part::Head(head))];
-        messages
-            .extend(bytes.chunks(1000).map(|chunk| message(Part::Chunk(chunk.to_vec().into()))));
+        messages.extend(bytes.chunks(1000).map(|chunk| message(Part::Chunk(chunk.to_vec()))));
         if ends {
             messages.push(message(Part::End(UploadEnd {})));
         }
