@@ -10,4 +10,5 @@ pub mod operator;
 pub mod platform;
 pub mod process;
 pub mod programs;
+pub mod stage;
 pub mod wait;

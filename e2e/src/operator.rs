@@ -34,8 +34,7 @@ pub struct ListedDevice {
 
 /// An HTTP client that trusts one certificate (PEM) besides nothing.
 pub fn client(certificate: &Path) -> Result<Client> {
-    // The provider is the process's; a second caller finds it set, which is what it wanted.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto();
     let pem = std::fs::read(certificate)
         .with_context(|| format!("cannot read {}", certificate.display()))?;
     Client::builder()
@@ -43,6 +42,12 @@ pub fn client(certificate: &Path) -> Result<Client> {
         .timeout(REQUEST_LIMIT)
         .build()
         .context("cannot make an HTTP client")
+}
+
+/// Makes ring the process's crypto provider, which every HTTP client needs.
+pub fn install_crypto() {
+    // A second caller finds it set, which is what it wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 impl Operator {

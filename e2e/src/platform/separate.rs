@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use rota_stack::{
     Authority, Durability, Identity, Nats, NatsOptions, Postgres, PostgresOptions, S3, S3Options,
 };
@@ -83,10 +83,11 @@ pub(super) async fn start(folder: &Path) -> Result<Platform> {
 
     create_administrator(folder, &environment)?;
     let mut processes = Vec::new();
-    for place in &places {
-        let identity = authority.issue(place.part.name())?;
-        let process = program(folder, place, &identity, &environment)?.start()?;
-        processes.push((place.part, process));
+    for part in Part::SEPARATE {
+        let identity = authority.issue(part.name())?;
+        for place in places.iter().filter(|place| place.part == part) {
+            processes.push((part, program(folder, place, &identity, &environment)?.start()?));
+        }
     }
     for (place, (_, process)) in places.iter().zip(&mut processes) {
         ready(place, process).await?;
@@ -178,18 +179,22 @@ fn create_administrator(folder: &Path, environment: &[(&str, String)]) -> Result
 
 /// Waits until a process says that it is ready.
 async fn ready(place: &Place, process: &mut Process) -> Result<()> {
+    operator::install_crypto();
     let what = format!("{} {}", place.part.name(), place.index);
     let url = format!("http://{}/readyz", place.admin);
     let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
     let outcome = wait::until(&what, START_LIMIT, || {
         let (asked, runs) = (http.get(&url).send(), process.runs());
         async move {
-            ensure!(runs?, "it has ended");
-            Ok(asked.await?.status().is_success().then_some(()))
+            // One that has ended will not get ready any more.
+            if !runs? {
+                return Ok(Some(Err(anyhow!("it has ended"))));
+            }
+            Ok(asked.await?.status().is_success().then_some(Ok(())))
         }
     })
     .await;
-    outcome.with_context(|| process.printed().unwrap_or_default())
+    outcome.flatten().with_context(|| process.printed().unwrap_or_default())
 }
 
 /// Waits until every gateway lets the administrator in.
