@@ -1,14 +1,13 @@
 //! The only door: devices and operators speak REST over TLS here, and services speak gRPC
 //! behind it.
 //!
-//! A request passes the [edge](crate::edge) (id, span, place), the guard of its group
-//! ([access](crate::access): token, caller, deadline) and one handler, which translates
-//! ([convert](crate::convert)), asks one service, and translates back. The map of all routes
-//! is [router](crate::router).
+//! A request passes the `edge` (id, span, place), the guard of its group (`access`: token,
+//! caller, deadline) and one handler, which translates (`convert`), asks one service, and
+//! translates back. The map of all routes is `router`.
 //!
-//! Tokens are judged from memory ([trust](crate::trust)): their issuers tell the gateway their
-//! keys and what they revoked over a stream. When nothing is heard, the answer is 503, never
-//! 401, which would make a whole fleet authenticate anew.
+//! Tokens are judged from memory (`trust`): their issuers tell the gateway their keys and what
+//! they revoked over a stream. When nothing is heard, the answer is 503, never 401, which would
+//! make a whole fleet authenticate anew.
 //!
 //! Architecture invariant: the gateway holds no database, no bus and no store, and keeps
 //! nothing that a restart would lose.
