@@ -42,9 +42,6 @@ pub(super) fn log_line(line: WireLogLine) -> Result<LogLine, Error> {
     if line.level.is_empty() {
         return Err(missing("level"));
     }
-    if line.message.is_empty() {
-        return Err(missing("message"));
-    }
     Ok(LogLine {
         time: time.ok_or_else(|| missing("timestamp"))?,
         level: line.level,

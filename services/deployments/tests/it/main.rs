@@ -12,5 +12,6 @@ mod people;
 mod races;
 mod releases;
 mod scale;
+mod stores;
 mod tenants;
 mod world;

@@ -26,6 +26,7 @@ pub(crate) struct World {
     pub(crate) clock: FixedClock,
     pub(crate) events: Events,
     pub(crate) tenant: TenantId,
+    blobs: Arc<dyn Blobs>,
     links: LinkSigner,
     config: Config,
     rpc: Rpc,
@@ -56,16 +57,38 @@ impl World {
     }
 
     pub(crate) async fn with(config: Config, running: Running) -> Self {
-        let database = TestDatabase::new(&[&SCHEMA]).await;
         let directory = tempfile::tempdir().unwrap();
+        let blobs = Arc::new(DirectoryBlobs::open(directory.path()).unwrap());
+        Self::build(config, running, directory, blobs).await
+    }
+
+    /// A service whose blobs lie elsewhere.
+    pub(crate) async fn on(blobs: Arc<dyn Blobs>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self::build(Config::default(), Running::Tasks, directory, blobs).await
+    }
+
+    async fn build(
+        config: Config,
+        running: Running,
+        directory: TempDir,
+        blobs: Arc<dyn Blobs>,
+    ) -> Self {
+        let database = TestDatabase::new(&[&SCHEMA]).await;
         let inventory = FakeInventory::default();
         let clock = FixedClock::at(Utc::now());
         let events = Events::default();
         let links = LinkSigner::from_lines(&LinkSigner::generate_line().unwrap()).unwrap();
-        let parts = (&database, &directory, &inventory, &clock, &events, &links, &config);
-        let replica = replica(parts, running).await;
-        let rpc = replica.rpc.clone();
-        let tenant = TenantId::mint();
+        let deps = Deps {
+            db: database.connect(&SCHEMA).await,
+            blobs: Arc::clone(&blobs),
+            publisher: Arc::new(events.clone()),
+            inventory: inventory.rpc(),
+            links: links.clone(),
+            clock: Arc::new(clock.clone()),
+        };
+        let replica = Replica::start(config.clone(), deps, running);
+        let (rpc, tenant) = (replica.rpc.clone(), TenantId::mint());
         Self {
             database,
             directory,
@@ -73,6 +96,7 @@ impl World {
             clock,
             events,
             tenant,
+            blobs,
             links,
             config,
             rpc,
@@ -82,16 +106,15 @@ impl World {
 
     /// Another process of the same service.
     pub(crate) async fn replica(&self, running: Running) -> Replica {
-        let parts = (
-            &self.database,
-            &self.directory,
-            &self.inventory,
-            &self.clock,
-            &self.events,
-            &self.links,
-            &self.config,
-        );
-        replica(parts, running).await
+        let deps = Deps {
+            db: self.database.connect(&SCHEMA).await,
+            blobs: Arc::clone(&self.blobs),
+            publisher: Arc::new(self.events.clone()),
+            inventory: self.inventory.rpc(),
+            links: self.links.clone(),
+            clock: Arc::new(self.clock.clone()),
+        };
+        Replica::start(self.config.clone(), deps, running)
     }
 
     /// Somebody who may do everything in the tenant.
@@ -159,33 +182,15 @@ pub(crate) enum Running {
     Nothing,
 }
 
-type Parts<'a> = (
-    &'a TestDatabase,
-    &'a TempDir,
-    &'a FakeInventory,
-    &'a FixedClock,
-    &'a Events,
-    &'a LinkSigner,
-    &'a Config,
-);
-
-async fn replica(parts: Parts<'_>, running: Running) -> Replica {
-    let (database, directory, inventory, clock, events, links, config) = parts;
-    let blobs: Arc<dyn Blobs> = Arc::new(DirectoryBlobs::open(directory.path()).unwrap());
-    let deps = Deps {
-        db: database.connect(&SCHEMA).await,
-        blobs,
-        publisher: Arc::new(events.clone()),
-        inventory: inventory.rpc(),
-        links: links.clone(),
-        clock: Arc::new(clock.clone()),
-    };
-    let service = Deployments::new(config.clone(), deps);
-    let tasks = Tasks::new();
-    if running == Running::Tasks {
-        service.tasks(&tasks);
+impl Replica {
+    fn start(config: Config, deps: Deps, running: Running) -> Self {
+        let service = Deployments::new(config, deps);
+        let tasks = Tasks::new();
+        if running == Running::Tasks {
+            service.tasks(&tasks);
+        }
+        Self { rpc: in_process("deployments", service.routes()), tasks }
     }
-    Replica { rpc: in_process("deployments", service.routes()), tasks }
 }
 
 fn caller(tenant: TenantId, actor: Actor, permissions: Vec<Permission>) -> Caller {
