@@ -27,7 +27,7 @@ pub(super) async fn tell(stage: &mut Stage<'_>) -> Result<()> {
     let listed = accepted.iter().find(|listed| listed.id == device.id).context("not listed")?;
     let (auth_set, _) = listed.auth_sets.first().context("no auth set")?;
     operator.set_status(&device.id, auth_set, "rejected").await?;
-    refused_everywhere(&device, &gateways).await?;
+    refused_everywhere(&device, &gateways).await.context("rejected")?;
 
     // Accepted once more, the old token stays dead and a new one works.
     operator.set_status(&device.id, auth_set, "accepted").await?;
@@ -45,7 +45,7 @@ pub(super) async fn tell(stage: &mut Stage<'_>) -> Result<()> {
     let path = format!("/api/management/v2/devauth/devices/{}", device.id);
     let answer = operator.request(Method::DELETE, &path).send().await?;
     ensure!(answer.status() == StatusCode::NO_CONTENT, "decommissioning: {}", answer.status());
-    refused_everywhere(&device, &gateways).await
+    refused_everywhere(&device, &gateways).await.context("decommissioned")
 }
 
 async fn refused_everywhere(device: &PaperDevice, gateways: &[String]) -> Result<()> {
@@ -55,7 +55,8 @@ async fn refused_everywhere(device: &PaperDevice, gateways: &[String]) -> Result
         let left = LIMIT.saturating_sub(began.elapsed());
         wait::until(&format!("{gateway} to refuse the device"), left, || async {
             let status = device.poll(gateway, provides.clone()).await?.status();
-            Ok((status == StatusCode::UNAUTHORIZED).then_some(()))
+            ensure!(status == StatusCode::UNAUTHORIZED, "it answered {status}");
+            Ok(Some(()))
         })
         .await?;
     }
