@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use anyhow::{Context, Result, ensure};
 use rota_e2e::{
+    artifact::DEVICE_TYPE,
     device::Home,
     operator::Operator,
     platform::Form,
@@ -85,34 +86,37 @@ async fn fails(operator: &Operator, release: &str, device: &str, reason: &str) -
     Ok(())
 }
 
-/// Waits until the inventory holds what the device sends: of itself, of its script, and the
-/// release that it has.
+/// Waits until the inventory holds what the device is known by and what it sends: of itself, of
+/// its script, and the release that it has.
 async fn inventory_says(operator: &Operator, device: &str, release: &str) -> Result<()> {
     let expected = [
-        ("story", json!("interop")),
-        ("port", json!(["8080", "8443"])),
-        ("device_type", json!(rota_e2e::artifact::DEVICE_TYPE)),
-        ("artifact_name", json!(release)),
+        ("identity", "status", json!("accepted")),
+        ("identity", "serial", json!("7")),
+        ("inventory", "story", json!("interop")),
+        ("inventory", "port", json!(["8080", "8443"])),
+        ("inventory", "device_type", json!(DEVICE_TYPE)),
+        ("inventory", "artifact_name", json!(release)),
     ];
     wait::until(&format!("an inventory with {release}"), LIMIT, || async {
         let path = format!("/api/management/v1/inventory/devices/{device}");
         let record = operator.get(&path).await?;
-        for (name, value) in &expected {
-            let sent = sent_attribute(&record, name);
-            ensure!(sent == Some(value), "{name} is {sent:?} in {record}");
+        for (scope, name, value) in &expected {
+            let found = attribute(&record, scope, name);
+            ensure!(found == Some(value), "{scope} {name} is {found:?} in {record}");
         }
-        let version = sent_attribute(&record, "mender_client_version").and_then(Value::as_str);
-        ensure!(version.is_some_and(|text| text.starts_with("3.")), "{version:?}");
+        let version = attribute(&record, "inventory", "mender_client_version");
+        let version = version.and_then(Value::as_str);
+        ensure!(version.is_some_and(|text| text.starts_with("3.")), "client {version:?}");
         Ok(Some(()))
     })
     .await
 }
 
-/// The value of an attribute that the device itself sent.
-fn sent_attribute<'a>(record: &'a Value, name: &str) -> Option<&'a Value> {
-    let attributes = record["attributes"].as_array()?;
-    let found = attributes
+/// The value of an attribute in a device's inventory.
+fn attribute<'a>(record: &'a Value, scope: &str, name: &str) -> Option<&'a Value> {
+    let found = record["attributes"]
+        .as_array()?
         .iter()
-        .find(|attribute| attribute["scope"] == "inventory" && attribute["name"] == name)?;
+        .find(|attribute| attribute["scope"] == scope && attribute["name"] == name)?;
     found.get("value")
 }

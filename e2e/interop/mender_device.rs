@@ -128,18 +128,20 @@ fn in_namespace(folder: &Path) -> Result<Program> {
     let mounting = Program::new("mender", unshare, folder).argument("--mount");
     // Who may not mount may do so where they are root: in a user namespace.
     let as_root = mounting.clone().argument("--map-root-user");
-    let mut reason = String::new();
+    let mut refusal = Vec::new();
     for program in [mounting, as_root] {
         let trial = program.clone().argument("mount").flag("--bind", folder).argument(folder);
         let output = trial.output()?;
         if output.status.success() {
             return Ok(program);
         }
-        reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        refusal = output.stderr;
     }
+    let reason = String::from_utf8_lossy(&refusal);
     bail!(
         "Debian's mender looks for its files in fixed places, so a test device needs mounts of its \
-         own, and this machine allows none ({reason}); run the tests as root, or as a user who may \
-         make user namespaces, and in no container that forbids mounting"
+         own, and this machine allows none ({}); run the tests as root, or as a user who may \
+         make user namespaces, and in no container that forbids mounting",
+        reason.trim()
     )
 }

@@ -64,7 +64,6 @@ async fn move_over(
     let answer = new.request(Method::POST, path).json(&body).send().await?;
     let new_id = location(&expect(answer, StatusCode::CREATED).await?)?;
 
-    // It still holds the old server's token, which the new one must not know.
     device.switch_off()?;
     device.set_home(&platform.home(0))?;
     device.switch_on()?;
