@@ -1,6 +1,7 @@
 //! Why inventory refuses or fails.
 
 use rota_types::{Coded, ErrorCode, InvalidPage};
+use sqlx::error::DatabaseError;
 
 use crate::model::{
     InvalidAttribute, InvalidGroupName, InvalidPredicate, InvalidSearch, UnknownStatus,
@@ -74,7 +75,7 @@ impl From<InvalidPredicate> for Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         let database = error.as_database_error();
-        match database.and_then(|error| error.code()).as_deref() {
+        match database.and_then(DatabaseError::code).as_deref() {
             // invalid_regular_expression
             Some("2201B") => {
                 let message = database.map(|error| error.message().to_owned());

@@ -9,7 +9,7 @@ use rota_store::{Database, DatabaseSettings};
 
 #[derive(Debug, Args)]
 struct Settings {
-    /// The database: postgres://user:password@host/database.
+    /// The database: `postgres://user:password@host/database`.
     #[arg(long, env = "ROTA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: String,
     #[command(flatten)]

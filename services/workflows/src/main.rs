@@ -10,10 +10,10 @@ use rota_workflows::{Config, Deps, SCHEMA, Workflows};
 
 #[derive(Debug, Args)]
 struct Settings {
-    /// The database: postgres://user:password@host/database.
+    /// The database: `postgres://user:password@host/database`.
     #[arg(long, env = "ROTA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: String,
-    /// The broker: nats://host:port, several separated by commas.
+    /// The broker: `nats://host:port`, several separated by commas.
     #[arg(long, env = "ROTA_NATS_URL", value_name = "URL", hide_env_values = true)]
     nats_url: String,
     #[command(flatten)]

@@ -54,7 +54,7 @@ impl Inventory {
             .await
     }
 
-    /// Changes a device's tags; with `if_match`, only if the tags still have that ETag.
+    /// Changes a device's tags; with `if_match`, only if the tags still have that `ETag`.
     pub async fn tag(
         &self,
         caller: &Caller,

@@ -1,6 +1,7 @@
 //! Search over devices, and what there is to search by.
 
 use rota_types::Caller;
+use sqlx::error::DatabaseError;
 
 use crate::{
     Error, Inventory,
@@ -63,7 +64,7 @@ impl Inventory {
 
 /// A search that Postgres was told to give up is the caller's to change.
 fn too_slow(error: sqlx::Error) -> Error {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     // query_canceled
     if code.as_deref() == Some("57014") { Error::TooSlow } else { error.into() }
 }

@@ -222,7 +222,7 @@ fn operator(number: i32) -> Result<Operator, Error> {
     }
 }
 
-pub(super) fn provision(wire: pb::ProvisionDeviceRequest) -> Result<(DeviceId, Provision), Error> {
+pub(super) fn provision(wire: &pb::ProvisionDeviceRequest) -> Result<(DeviceId, Provision), Error> {
     let id = stated_id(&wire.device_id)?;
     if wire.revision < 1 {
         return Err(Error::Malformed("revision must be at least 1"));
@@ -234,7 +234,7 @@ pub(super) fn provision(wire: pb::ProvisionDeviceRequest) -> Result<(DeviceId, P
         revision: wire.revision,
         status: wire.status.parse()?,
         identity: identity(data.into_iter().filter_map(|(name, json)| Some((name, any(json)?)))),
-        created: time(&wire.created.ok_or(Error::Malformed("created is missing"))?)?,
+        created: time(wire.created.as_ref().ok_or(Error::Malformed("created is missing"))?)?,
         check_in: wire.check_in.as_ref().map(time).transpose()?,
     };
     Ok((id, word))

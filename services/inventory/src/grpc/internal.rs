@@ -1,20 +1,16 @@
 //! `rota.inventory.v1.InternalService`.
 
+use futures::stream::{self, BoxStream, StreamExt};
 use rota_proto::inventory::v1::{
     DeleteDeviceRequest, DeleteDeviceResponse, ProvisionDeviceRequest, ProvisionDeviceResponse,
     StreamTargetsRequest, TargetBatch, internal_service_server::InternalService,
 };
 use rota_runtime::to_status;
 use rota_types::Permission;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{convert, permitted};
 use crate::{Inventory, TargetReader};
-
-/// How many batches are read ahead of a slow reader.
-const READ_AHEAD: usize = 2;
 
 #[tonic::async_trait]
 impl InternalService for Inventory {
@@ -23,7 +19,7 @@ impl InternalService for Inventory {
         request: Request<ProvisionDeviceRequest>,
     ) -> Result<Response<ProvisionDeviceResponse>, Status> {
         let caller = permitted(&request, Permission::Internal)?;
-        let (id, word) = convert::provision(request.into_inner()).map_err(to_status)?;
+        let (id, word) = convert::provision(request.get_ref()).map_err(to_status)?;
         self.provision(&caller, id, word).await.map_err(to_status)?;
         Ok(Response::new(ProvisionDeviceResponse {}))
     }
@@ -38,7 +34,7 @@ impl InternalService for Inventory {
         Ok(Response::new(DeleteDeviceResponse {}))
     }
 
-    type StreamTargetsStream = ReceiverStream<Result<TargetBatch, Status>>;
+    type StreamTargetsStream = BoxStream<'static, Result<TargetBatch, Status>>;
 
     async fn stream_targets(
         &self,
@@ -47,26 +43,13 @@ impl InternalService for Inventory {
         let caller = permitted(&request, Permission::Internal)?;
         let (targets, after) = convert::targets(request.into_inner()).map_err(to_status)?;
         let reader = self.targets(&caller, targets, after);
-        let (batches, stream) = mpsc::channel(READ_AHEAD);
-        // Ends with the stream: when the reader has gone, nobody takes the next batch.
-        tokio::spawn(send_batches(reader, batches));
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(stream::try_unfold(reader, next_batch).boxed()))
     }
 }
 
-async fn send_batches(
+async fn next_batch(
     mut reader: TargetReader,
-    batches: mpsc::Sender<Result<TargetBatch, Status>>,
-) {
-    loop {
-        let batch = match reader.next().await {
-            Ok(None) => return,
-            Ok(Some(ids)) => Ok(TargetBatch { device_ids: convert::texts(&ids) }),
-            Err(error) => Err(to_status(error)),
-        };
-        let failed = batch.is_err();
-        if batches.send(batch).await.is_err() || failed {
-            return;
-        }
-    }
+) -> Result<Option<(TargetBatch, TargetReader)>, Status> {
+    let batch = reader.next().await.map_err(to_status)?;
+    Ok(batch.map(|ids| (TargetBatch { device_ids: convert::texts(&ids) }, reader)))
 }

@@ -191,7 +191,7 @@ impl Device {
         Ok(true)
     }
 
-    /// Takes in what a person wrote. The tags get a new ETag even when they stay the same.
+    /// Takes in what a person wrote. The tags get a new `ETag` even when they stay the same.
     pub fn tag(
         &mut self,
         upload: &Upload,

@@ -156,7 +156,6 @@ impl Predicate {
         if self.attribute.is_empty() {
             return Err(InvalidPredicate::NoAttribute);
         }
-        use Edge::{Greatest, Least};
         let key = AttributeKey::of(self.scope, &self.attribute);
         let after = |term: &Term| Term([term.0.as_slice(), &[0]].concat());
         Ok(match self.operator {
@@ -167,27 +166,29 @@ impl Predicate {
             Operator::Gt => Condition::Any(self.edges(
                 key,
                 |term| AttributeKey::from(&after(term)),
-                Greatest,
+                Edge::Greatest,
             )?),
-            Operator::Gte => Condition::Any(self.edges(key, AttributeKey::from, Greatest)?),
-            Operator::Lt => Condition::Any(self.edges(key, AttributeKey::below, Least)?),
-            Operator::Lte => {
-                Condition::Any(self.edges(key, |term| AttributeKey::below(&after(term)), Least)?)
-            }
+            Operator::Gte => Condition::Any(self.edges(key, AttributeKey::from, Edge::Greatest)?),
+            Operator::Lt => Condition::Any(self.edges(key, AttributeKey::below, Edge::Least)?),
+            Operator::Lte => Condition::Any(self.edges(
+                key,
+                |term| AttributeKey::below(&after(term)),
+                Edge::Least,
+            )?),
             Operator::Ltne if self.is_time() => {
                 // Devices have one time at the most, so that "less or lacking" is "not at
                 // least", which is much quicker.
-                Condition::None(self.edges(key, AttributeKey::from, Greatest)?)
+                Condition::None(self.edges(key, AttributeKey::from, Edge::Greatest)?)
             }
             Operator::Ltne => {
-                let any = self.edges(key, AttributeKey::below, Least)?;
+                let any = self.edges(key, AttributeKey::below, Edge::Least)?;
                 Condition::AnyOrLacking { any, attribute: key.all() }
             }
             Operator::Exists => {
                 let all = if key.is_universal() {
                     Set::Terms(vec![Term::device()])
                 } else {
-                    Set::Edge { range: key.all(), edge: Least }
+                    Set::Edge { range: key.all(), edge: Edge::Least }
                 };
                 match self.value {
                     Value::Flag(true) => Condition::Any(vec![all]),

@@ -2,6 +2,7 @@
 
 mod attribute;
 mod device;
+mod entries;
 mod filter;
 mod group;
 mod query;

@@ -4,16 +4,16 @@
 //! one attribute, terms sort by type and then by value: empty lists, numbers, texts, truth
 //! values, times. Everything that search asks is thereby a term or a range of terms.
 //!
-//! Architecture invariant: a device's terms follow from the device alone ([`Device::terms`]),
+//! Architecture invariant: a device's terms follow from the device alone (`entries.rs`),
 //! and the rows that are no longer right are found by deriving them from what the device was.
 //! Whoever changes the form of terms writes a migration that makes the index afresh.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use ring::digest::{SHA256, digest};
 
-use super::{Device, GroupName, Scope, Status, Value, words};
+use super::{GroupName, Scope, Status, Value};
 
 /// How many elements of a list are indexed; search does not see the others.
 pub(crate) const INDEXED_ELEMENTS: usize = 128;
@@ -23,7 +23,7 @@ pub(crate) const INDEXED_ELEMENTS: usize = 128;
 pub(crate) const INDEXED_TEXT_BYTES: usize = 1024;
 
 /// The name by which filters and sorting mean the device's id, in any scope.
-const ID: &str = "id";
+pub(super) const ID: &str = "id";
 
 const EMPTY_LIST: u8 = 0x10;
 const NUMBER: u8 = 0x20;
@@ -90,7 +90,7 @@ impl AttributeKey {
     }
 
     /// Words of attributes.
-    fn words() -> Self {
+    pub(super) fn words() -> Self {
         Self::hash(0, "words")
     }
 
@@ -160,7 +160,7 @@ impl AttributeKey {
         Range { from: term.0.clone(), to }
     }
 
-    fn elements(self, value: &Value) -> BTreeSet<Term> {
+    pub(super) fn elements(self, value: &Value) -> BTreeSet<Term> {
         match value {
             Value::Texts(texts) if texts.is_empty() => BTreeSet::from([self.with(EMPTY_LIST, &[])]),
             Value::Numbers(numbers) if numbers.is_empty() => {
@@ -176,7 +176,7 @@ impl AttributeKey {
         }
     }
 
-    fn text(self, text: &str) -> Term {
+    pub(super) fn text(self, text: &str) -> Term {
         if text.len() <= INDEXED_TEXT_BYTES {
             return self.with(TEXT, text.as_bytes());
         }
@@ -184,7 +184,7 @@ impl AttributeKey {
         let hash = digest(&SHA256, text.as_bytes());
         // Longer than any text that is indexed whole, so that it cannot equal one; and text
         // itself, because regular expressions look at it.
-        let rest: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let rest = hex::encode(&hash.as_ref()[..16]);
         self.with(TEXT, format!("{start}\u{1}{rest}").as_bytes())
     }
 
@@ -206,7 +206,7 @@ impl AttributeKey {
         Term([self.0.as_slice(), &[tag], value].concat())
     }
 
-    fn word(self, word: &str) -> Term {
+    pub(super) fn word(self, word: &str) -> Term {
         Term([&self.0, word.as_bytes()].concat())
     }
 }
@@ -246,6 +246,11 @@ impl Range {
     pub(crate) fn attribute(&self) -> Option<AttributeKey> {
         let key = AttributeKey(self.from.as_slice().try_into().ok()?);
         (*self == key.all()).then_some(key)
+    }
+
+    /// Whether the range's terms are the attribute's.
+    pub(crate) fn is_of(&self, key: AttributeKey) -> bool {
+        self.from.starts_with(&key.0)
     }
 
     /// Devices with a word that begins with `word`.
@@ -293,70 +298,6 @@ impl Counted {
                 attribute: Some((Scope::System, "group".to_owned())),
             },
         ]
-    }
-}
-
-impl Device {
-    /// Every entry that the index has for the device.
-    pub(crate) fn terms(&self) -> BTreeMap<Term, TermPlace> {
-        let id = AttributeKey::id().text(&self.id.to_string());
-        let mut terms = BTreeMap::from([(Term::device(), TermPlace::ONLY), (id, TermPlace::ONLY)]);
-        let mut words = BTreeSet::new();
-        for (scope, name, value) in self.attributes() {
-            if name == ID {
-                continue;
-            }
-            let elements = AttributeKey::of(scope, name).elements(&value);
-            let (least, greatest) = (elements.first().cloned(), elements.last().cloned());
-            for element in elements {
-                let place = TermPlace {
-                    least: least.as_ref() == Some(&element),
-                    greatest: greatest.as_ref() == Some(&element),
-                };
-                terms.insert(element, place);
-            }
-            if matches!(scope, Scope::Identity | Scope::Inventory | Scope::Tags) {
-                collect_words(&value, &mut words);
-            }
-        }
-        let key = AttributeKey::words();
-        terms.extend(words.iter().map(|word| (key.word(word), TermPlace::ONLY)));
-        if let Some(group) = &self.group {
-            terms.extend(Term::of_group(group).map(|term| (term, TermPlace::ONLY)));
-        }
-        terms
-    }
-
-    /// Everything that the device counts for.
-    pub(crate) fn counted(&self) -> BTreeSet<Counted> {
-        let mut counted = BTreeSet::from([Counted { item: Counted::devices(), attribute: None }]);
-        for (scope, name, _) in self.attributes() {
-            if name != ID {
-                let item = AttributeKey::of(scope, name).item();
-                counted.insert(Counted { item, attribute: Some((scope, name.to_owned())) });
-            }
-        }
-        if let Some(status) = self.status {
-            counted.insert(Counted { item: Term::status(status).0, attribute: None });
-        }
-        if let Some(group) = &self.group {
-            counted.extend(Counted::of_group(group));
-        }
-        counted
-    }
-}
-
-fn collect_words(value: &Value, into: &mut BTreeSet<String>) {
-    let texts = match value {
-        Value::Text(text) => std::slice::from_ref(text),
-        Value::Texts(texts) => texts,
-        _ => return,
-    };
-    for word in texts.iter().flat_map(|text| words::words(text)) {
-        if into.len() >= words::MAX_DEVICE_WORDS {
-            return;
-        }
-        into.insert(word);
     }
 }
 

@@ -15,13 +15,15 @@ pub(super) struct Stored<'a>(BTreeMap<&'a str, StoredHeld<'a>>);
 
 #[derive(Serialize)]
 struct StoredHeld<'a> {
-    #[serde(rename = "v", serialize_with = "write_value")]
-    value: &'a Value,
+    #[serde(rename = "v")]
+    value: StoredValue<'a>,
     #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
     time: Option<DateTime<Utc>>,
 }
+
+struct StoredValue<'a>(&'a Value);
 
 /// What is read. Values stay text at first: a number must come back to the last bit, because
 /// the index is derived from it, and only the standard library's parser promises that.
@@ -44,7 +46,7 @@ impl<'a> From<&'a Attributes> for Stored<'a> {
         let stored = attributes.iter().map(|(name, held)| {
             let Held { value, description, time } = held;
             let description = description.as_deref();
-            (name.as_str(), StoredHeld { value, description, time: *time })
+            (name.as_str(), StoredHeld { value: StoredValue(value), description, time: *time })
         });
         Self(stored.collect())
     }
@@ -62,15 +64,17 @@ impl TryFrom<Loaded> for Attributes {
     }
 }
 
-fn write_value<S: Serializer>(value: &&Value, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Value::Text(text) => text.serialize(serializer),
-        Value::Number(number) => number.serialize(serializer),
-        Value::Flag(flag) => flag.serialize(serializer),
-        Value::Texts(texts) => texts.serialize(serializer),
-        Value::Numbers(numbers) => numbers.serialize(serializer),
-        // Only Rota's own attributes hold times, and those are columns.
-        Value::Time(time) => time.serialize(serializer),
+impl Serialize for StoredValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Text(text) => text.serialize(serializer),
+            Value::Number(number) => number.serialize(serializer),
+            Value::Flag(flag) => flag.serialize(serializer),
+            Value::Texts(texts) => texts.serialize(serializer),
+            Value::Numbers(numbers) => numbers.serialize(serializer),
+            // Only Rota's own attributes hold times, and those are columns.
+            Value::Time(time) => time.serialize(serializer),
+        }
     }
 }
 

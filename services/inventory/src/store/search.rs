@@ -158,6 +158,9 @@ async fn by_attribute(
     SortKey { key, descending }: SortKey,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
     let backwards = descending != slice.from_end;
+    if let Some(ids) = within_range(tx, conditions, slice, SortKey { key, descending }).await? {
+        return Ok(ids);
+    }
     let lacking =
         counts::devices(tx, &Counted::devices()).await? > counts::devices(tx, &key.item()).await?;
     let parts = match (lacking, backwards) {
@@ -195,6 +198,37 @@ async fn by_attribute(
         ids.extend(rows);
     }
     Ok(ids)
+}
+
+/// By an attribute that has to lie within a range, too: the range is all that is gone through.
+/// `None`: no condition says so.
+async fn within_range(
+    tx: &mut TenantTx,
+    conditions: &[Condition],
+    slice: Slice,
+    SortKey { key, descending }: SortKey,
+) -> Result<Option<Vec<Uuid>>, sqlx::Error> {
+    let within = |condition: &Condition| match condition {
+        Condition::Any(sets) => match sets.as_slice() {
+            [Set::Edge { range, edge: at }] if *at == edge(descending) && range.is_of(key) => {
+                Some(range.clone())
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let found = conditions.iter().enumerate().find_map(|(at, one)| Some((at, within(one)?)));
+    let Some((met, range)) = found else { return Ok(None) };
+    let backwards = descending != slice.from_end;
+    let mut query = Query::new("select d.device_id from inventory.terms d where ");
+    sql::push_edge(&mut query, "d", &range, edge(descending));
+    sql::push_conditions(&mut query, conditions, Some(met));
+    query.push(if backwards {
+        " order by d.term desc, d.device_id"
+    } else {
+        " order by d.term, d.device_id"
+    });
+    fetch(tx, query, backwards, slice.limit, slice.offset).await.map(Some)
 }
 
 fn push_part(

@@ -80,7 +80,7 @@ impl Desk {
     }
 
     /// A runner, as another process would have it.
-    pub(crate) async fn runner(&self) -> Runner {
+    pub(crate) fn runner(&self) -> Runner {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -144,7 +144,7 @@ impl Desk {
 
     /// Waits until the tenant's only job is as wanted.
     pub(crate) async fn until(&self, tenant: TenantId, wanted: impl Fn(&Job) -> bool) -> Job {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         loop {
             let jobs = self.jobs(tenant).await;
             assert_eq!(jobs.len(), 1, "{jobs:?}");

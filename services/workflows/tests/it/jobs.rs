@@ -71,7 +71,7 @@ async fn jobs_that_were_done_a_week_ago_are_removed_and_failed_ones_stay() {
     for tenant in [old, recent, failed] {
         desk.accepted(tenant).await;
     }
-    let runner = desk.runner().await;
+    let runner = desk.runner();
     for tenant in [old, recent, failed] {
         desk.until_done(tenant).await;
     }
@@ -89,7 +89,7 @@ async fn jobs_that_were_done_a_week_ago_are_removed_and_failed_ones_stay() {
         .await
         .unwrap();
     }
-    let _runner = desk.runner().await;
+    let _runner = desk.runner();
     while !desk.jobs(old).await.is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }

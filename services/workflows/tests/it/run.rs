@@ -15,7 +15,7 @@ use crate::{
 async fn an_accepted_device_is_in_inventory_in_no_time() {
     let desk = Desk::open().await;
     let tenant = TenantId::mint();
-    let _runner = desk.runner().await;
+    let _runner = desk.runner();
     // The first shows that the runner is there.
     let first = desk.accepted(tenant).await.to_string();
     desk.town.until(tenant, &first, |traces| traces.inventory.is_some()).await;
@@ -39,7 +39,7 @@ async fn a_removed_device_is_forgotten_everywhere_in_order() {
     let desk = Desk::open().await;
     let tenant = TenantId::mint();
     let device = desk.removed(tenant).await.to_string();
-    let _runner = desk.runner().await;
+    let _runner = desk.runner();
     let job = desk.until_done(tenant).await;
     assert_eq!((job.workflow.as_str(), job.step), ("decommission_device", 3));
     let traces = desk.town.traces(tenant, &device);
@@ -54,7 +54,7 @@ async fn words_that_overtake_each_other_end_with_the_newest() {
     for (revision, status) in [(3, "rejected"), (1, "pending"), (2, "accepted")] {
         desk.publish(&status_changed(tenant, device, status, revision)).await;
     }
-    let _runner = desk.runner().await;
+    let _runner = desk.runner();
     let all_done = async {
         while desk.jobs(tenant).await.iter().any(|job| job.status() != JobStatus::Done) {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -86,7 +86,7 @@ async fn an_outage_is_waited_out() {
         desk.town.put("inventory", Mood::Refuse(Status::unavailable("away")));
     }
     let device = desk.removed(tenant).await.to_string();
-    let _runner = desk.runner().await;
+    let _runner = desk.runner();
     let mut last = 0;
     while desk.town.traces(tenant, &device).forgotten_by.len() < 3 {
         let calls = desk.town.calls().len();
@@ -109,7 +109,7 @@ async fn what_keeps_failing_waits_for_a_person_and_goes_on_where_it_stopped() {
         desk.town.put("inventory", Mood::Refuse(Status::internal("broken")));
     }
     let device = desk.removed(tenant).await.to_string();
-    let _runner = desk.runner().await;
+    let _runner = desk.runner();
     let failed = loop {
         let job = desk.jobs(tenant).await.remove(0);
         if job.status() == JobStatus::Failed {
@@ -133,7 +133,7 @@ async fn each_job_runs_in_its_own_tenant() {
     let desk = Desk::open().await;
     let (one, other) = (TenantId::mint(), TenantId::mint());
     let (mine, theirs) = (desk.accepted(one).await, desk.accepted(other).await);
-    let _runner = desk.runner().await;
+    let _runner = desk.runner();
     desk.until_done(one).await;
     desk.until_done(other).await;
     let mut calls: Vec<_> =

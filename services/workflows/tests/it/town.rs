@@ -109,7 +109,7 @@ impl Town {
                 changed.await;
             }
         };
-        let waited = tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await;
+        let waited = tokio::time::timeout(std::time::Duration::from_mins(1), waiting).await;
         assert!(waited.is_ok(), "after a minute: {:?}", self.traces(tenant, device));
     }
 

@@ -1,0 +1,73 @@
+//! What the index holds of a device, and what the device counts for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    AttributeKey, Counted, Device, Scope, Term, TermPlace, Value,
+    term::ID,
+    words::{self, MAX_DEVICE_WORDS},
+};
+
+impl Device {
+    /// Every entry that the index has for the device.
+    pub(crate) fn terms(&self) -> BTreeMap<Term, TermPlace> {
+        let id = AttributeKey::id().text(&self.id.to_string());
+        let mut terms = BTreeMap::from([(Term::device(), TermPlace::ONLY), (id, TermPlace::ONLY)]);
+        let mut words = BTreeSet::new();
+        for (scope, name, value) in self.attributes() {
+            if name == ID {
+                continue;
+            }
+            let elements = AttributeKey::of(scope, name).elements(&value);
+            let (least, greatest) = (elements.first().cloned(), elements.last().cloned());
+            for element in elements {
+                let place = TermPlace {
+                    least: least.as_ref() == Some(&element),
+                    greatest: greatest.as_ref() == Some(&element),
+                };
+                terms.insert(element, place);
+            }
+            if matches!(scope, Scope::Identity | Scope::Inventory | Scope::Tags) {
+                collect_words(&value, &mut words);
+            }
+        }
+        let key = AttributeKey::words();
+        terms.extend(words.iter().map(|word| (key.word(word), TermPlace::ONLY)));
+        if let Some(group) = &self.group {
+            terms.extend(Term::of_group(group).map(|term| (term, TermPlace::ONLY)));
+        }
+        terms
+    }
+
+    /// Everything that the device counts for.
+    pub(crate) fn counted(&self) -> BTreeSet<Counted> {
+        let mut counted = BTreeSet::from([Counted { item: Counted::devices(), attribute: None }]);
+        for (scope, name, _) in self.attributes() {
+            if name != ID {
+                let item = AttributeKey::of(scope, name).item();
+                counted.insert(Counted { item, attribute: Some((scope, name.to_owned())) });
+            }
+        }
+        if let Some(status) = self.status {
+            counted.insert(Counted { item: Term::status(status).0, attribute: None });
+        }
+        if let Some(group) = &self.group {
+            counted.extend(Counted::of_group(group));
+        }
+        counted
+    }
+}
+
+fn collect_words(value: &Value, into: &mut BTreeSet<String>) {
+    let texts = match value {
+        Value::Text(text) => std::slice::from_ref(text),
+        Value::Texts(texts) => texts,
+        _ => return,
+    };
+    for word in texts.iter().flat_map(|text| words::words(text)) {
+        if into.len() >= MAX_DEVICE_WORDS {
+            return;
+        }
+        into.insert(word);
+    }
+}
