@@ -23,6 +23,10 @@ use tokio::sync::Semaphore;
 
 use crate::{config::Config, limits::AddressLimits, trust::Trust};
 
+/// The largest answer of a service, in bytes: the lists that Mender gives in one piece hold up
+/// to 10,000 rows, and a deployment's device list every id.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
 /// Transports to the services behind the gateway.
 #[derive(Clone)]
 pub struct Clients {
@@ -75,7 +79,7 @@ impl App {
 
     /// Devices and their auth sets.
     pub(crate) fn devices(&self) -> Devices<Rpc> {
-        Devices::new(self.clients.deviceauth.clone())
+        Devices::new(self.clients.deviceauth.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// Devices telling about themselves.
@@ -85,7 +89,7 @@ impl App {
 
     /// What is known of devices.
     pub(crate) fn inventory(&self) -> Inventory<Rpc> {
-        Inventory::new(self.clients.inventory.clone())
+        Inventory::new(self.clients.inventory.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// Devices asking for their deployment and reporting about it.
@@ -95,12 +99,13 @@ impl App {
 
     /// Artifacts and releases.
     pub(crate) fn artifacts(&self) -> Artifacts<Rpc> {
-        Artifacts::new(self.clients.deployments.clone())
+        Artifacts::new(self.clients.deployments.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// Deployments.
     pub(crate) fn deployments(&self) -> Deployments<Rpc> {
         Deployments::new(self.clients.deployments.clone())
+            .max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// People and their tenant.

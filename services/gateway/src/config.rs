@@ -55,7 +55,7 @@ pub struct Config {
           value_parser = seconds)]
     pub transfer_idle_seconds: Duration,
     /// The largest Artifact that may be uploaded, in bytes.
-    #[arg(long, env = "ROTA_MAX_UPLOAD_BYTES", default_value_t = MAX_UPLOAD_BYTES,
+    #[arg(long, env = "ROTA_MAX_ARTIFACT_BYTES", default_value_t = MAX_UPLOAD_BYTES,
           value_name = "BYTES")]
     pub max_upload_bytes: u64,
 }

@@ -19,6 +19,7 @@ pub const DEVICE_TYPE: &str = "simulated-board";
 /// A device that exists on paper only.
 #[derive(Debug)]
 pub struct SimulatedDevice {
+    seed: u64,
     serial: usize,
     key: Ed25519KeyPair,
     token: Option<String>,
@@ -42,7 +43,7 @@ impl SimulatedDevice {
         material[8..16].copy_from_slice(&(serial as u64).to_le_bytes());
         let key = Ed25519KeyPair::from_seed_unchecked(&material)
             .map_err(|_| anyhow::anyhow!("cannot make a key"))?;
-        Ok(Self { serial, key, token: None })
+        Ok(Self { seed, serial, key, token: None })
     }
 
     /// The serial number.
@@ -62,7 +63,7 @@ impl SimulatedDevice {
 
     /// The identity data.
     pub fn identity(&self) -> Value {
-        json!({ "serial": format!("{:08}", self.serial) })
+        json!({ "serial": format!("{:08}", self.serial), "fleet": self.seed.to_string() })
     }
 
     /// The public key (PEM).

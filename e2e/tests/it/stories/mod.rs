@@ -7,6 +7,7 @@ mod main_job;
 mod paper;
 mod revocation;
 mod tenants;
+mod tour;
 
 use anyhow::Result;
 use rota_e2e::{
@@ -34,7 +35,7 @@ macro_rules! stories {
     };
 }
 
-stories!(main_job, bad_input, downloads, revocation, tenants);
+stories!(main_job, bad_input, downloads, revocation, tenants, tour);
 
 /// Only processes of their own can be killed one at a time.
 #[tokio::test(flavor = "multi_thread")]
