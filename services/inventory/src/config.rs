@@ -13,11 +13,18 @@ pub struct Config {
     /// Tags that a device may be given.
     #[arg(long, env = "ROTA_MAX_DEVICE_TAGS", default_value_t = 20, value_name = "NUMBER")]
     pub max_tags: usize,
+    /// Up to so many devices that match, a search sorts by reading them, not the index. No
+    /// flag: only tests want it otherwise.
+    #[arg(skip = SORTED_IN_MEMORY)]
+    pub sorted_in_memory: i64,
 }
+
+/// Where reading devices and reading the index of a large fleet cost about the same.
+const SORTED_IN_MEMORY: i64 = 200;
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_attributes: 100, max_tags: 20 }
+        Self { max_attributes: 100, max_tags: 20, sorted_in_memory: SORTED_IN_MEMORY }
     }
 }
 

@@ -37,7 +37,9 @@ impl Inventory {
     pub async fn search(&self, caller: &Caller, search: &Search) -> Result<Devices, Error> {
         let asked = search.ask()?;
         let mut tx = self.db.tenant(caller.tenant).await?;
-        let found = search::find(&mut tx, &asked, search.page).await.map_err(too_slow)?;
+        let in_memory = self.config.sorted_in_memory;
+        let found =
+            search::find(&mut tx, &asked, search.page, in_memory).await.map_err(too_slow)?;
         let devices = devices::find_all(&mut tx, &found.ids).await?;
         tx.commit().await?;
         Ok(Devices { devices, total: found.total })

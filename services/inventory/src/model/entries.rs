@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AttributeKey, Counted, Device, Scope, Term, TermPlace, Value,
+    AttributeKey, Counted, Device, Edge, Scope, Term, TermPlace, Value,
     term::ID,
     words::{self, MAX_DEVICE_WORDS},
 };
@@ -37,6 +37,25 @@ impl Device {
             terms.extend(Term::of_group(group).map(|term| (term, TermPlace::ONLY)));
         }
         terms
+    }
+
+    /// What the device is sorted by among the values of an attribute.
+    pub(crate) fn edge_term(&self, key: AttributeKey, edge: Edge) -> Option<Term> {
+        if key.is_universal() {
+            return key.term(&Value::Text(self.id.to_string()));
+        }
+        let group = self.group.as_ref().filter(|_| key == AttributeKey::group()).map(Term::group);
+        if group.is_some() {
+            return group;
+        }
+        let mut attributes = self.attributes().filter(|(_, name, _)| *name != ID);
+        let (_, _, value) =
+            attributes.find(|(scope, name, _)| AttributeKey::of(*scope, name) == key)?;
+        let mut elements = key.elements(&value);
+        match edge {
+            Edge::Least => elements.pop_first(),
+            Edge::Greatest => elements.pop_last(),
+        }
     }
 
     /// Everything that the device counts for.

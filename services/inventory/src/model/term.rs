@@ -100,7 +100,7 @@ impl AttributeKey {
         Self::hash(0, "group word")
     }
 
-    fn group() -> Self {
+    pub(super) fn group() -> Self {
         Self::hash(Scope::System.number(), "group")
     }
 

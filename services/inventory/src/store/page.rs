@@ -25,6 +25,21 @@ impl Slice {
         }
     }
 
+    /// Everything in a list of `total`.
+    pub(super) fn whole(total: i64) -> Self {
+        Self { offset: 0, limit: total, from_end: false }
+    }
+
+    /// The rows, cut out of all of them.
+    pub(super) fn cut<T>(&self, mut list: Vec<T>) -> Vec<T> {
+        if self.from_end {
+            list.reverse();
+        }
+        let count = |number: i64| usize::try_from(number).unwrap_or_default();
+        let rows = list.into_iter().skip(count(self.offset)).take(count(self.limit)).collect();
+        self.in_order(rows)
+    }
+
     /// Whether there is nothing to read.
     pub(super) fn is_empty(&self) -> bool {
         self.limit == 0
@@ -67,7 +82,8 @@ mod tests {
                 .nth(number as usize - 1)
                 .map(<[usize]>::to_vec)
                 .unwrap_or_default();
-            prop_assert_eq!(rows, expected);
+            prop_assert_eq!(&rows, &expected);
+            prop_assert_eq!(slice.cut(list), expected);
             prop_assert!(slice.is_empty() || offset <= total / 2);
         }
     }

@@ -4,18 +4,20 @@
 //! the index in order, from the end that is nearer; devices without the attribute, which the
 //! index does not have there, are a part of the list of their own.
 
+use std::cmp::Ordering;
+
 use rota_store::TenantTx;
 use rota_types::Page;
 use sqlx::Executor;
 use uuid::Uuid;
 
 use super::{
-    counts,
+    counts, devices,
     page::Slice,
     sql::{self, Query},
 };
 use crate::model::{
-    Asked, AttributeKey, Condition, Counted, Edge, Range, Set, SortKey, Sorting, Term,
+    Asked, AttributeKey, Condition, Counted, Device, Edge, Range, Set, SortKey, Sorting, Term,
 };
 
 /// What was found.
@@ -32,11 +34,13 @@ pub(crate) struct Found {
 const SETTINGS: &str = "set local statement_timeout = '5s'; set local jit = off; \
     set local work_mem = '64MB'; set local plan_cache_mode = force_custom_plan";
 
-/// Finds the devices on a page.
+/// Finds the devices on a page. At most `in_memory` of them are sorted by what they are, and
+/// not by the index.
 pub(crate) async fn find(
     tx: &mut TenantTx,
     asked: &Asked,
     page: Page,
+    in_memory: i64,
 ) -> Result<Found, sqlx::Error> {
     (&mut **tx).execute(SETTINGS).await?;
     let conditions = &resolve(tx, &asked.conditions).await?;
@@ -50,6 +54,11 @@ pub(crate) async fn find(
             [] => by_id(tx, conditions, slice, false).await?,
             [SortKey { key, descending }] if key.is_universal() => {
                 by_id(tx, conditions, slice, *descending).await?
+            }
+            keys if total <= in_memory => {
+                let ids = by_id(tx, conditions, Slice::whole(total), false).await?;
+                let ids = slice.cut(sort(&devices::find_all(tx, &ids).await?, keys));
+                return Ok(Found { ids, total });
             }
             [key] => by_attribute(tx, conditions, slice, *key).await?,
             keys => by_attributes(tx, conditions, slice, keys).await?,
@@ -140,6 +149,25 @@ async fn by_id(
     sql::push_conditions(&mut query, conditions, met);
     query.push(" order by d.device_id");
     fetch(tx, query, descending != slice.from_end, slice.limit, slice.offset).await
+}
+
+/// Sorts devices as the index would.
+fn sort(devices: &[Device], keys: &[SortKey]) -> Vec<Uuid> {
+    let terms = |device: &Device| -> Vec<Option<Term>> {
+        keys.iter().map(|key| device.edge_term(key.key, edge(key.descending))).collect()
+    };
+    let mut keyed: Vec<_> =
+        devices.iter().map(|device| (terms(device), device.id.uuid())).collect();
+    let directed = |order: Ordering, descending: bool| {
+        if descending { order.reverse() } else { order }
+    };
+    keyed.sort_by(|(a, a_id), (b, b_id)| {
+        let by_keys = keys.iter().zip(a.iter().zip(b));
+        let by_keys = by_keys.map(|(key, (a, b))| directed(a.cmp(b), key.descending));
+        let by_id = directed(a_id.cmp(b_id), keys.first().is_some_and(|key| key.descending));
+        by_keys.fold(Ordering::Equal, Ordering::then).then(by_id)
+    });
+    keyed.into_iter().map(|(_, id)| id).collect()
 }
 
 /// A part of a list that is sorted by one attribute.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
+use rota_inventory::Config;
 use rota_proto::inventory::v1::{
     Operator, Predicate, Scope, SearchRequest, SelectAttribute, SortCriterion, Value,
 };
@@ -181,16 +182,18 @@ async fn settle(tenant: &Tenant, draft: &Draft) -> Known {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 40, failure_persistence: None,
+    #![proptest_config(ProptestConfig { cases: 9, max_shrink_iters: 40, failure_persistence: None,
                                         ..ProptestConfig::default() })]
 
     #[test]
     fn a_search_finds_what_plain_rust_finds(
         drafts in prop::collection::vec((a_draft(), a_draft()), 5..20),
         searches in prop::collection::vec(a_search(), 60),
+        sorted_in_memory in prop::sample::select(&[0, 4, 200][..]),
     ) {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let house = House::build().await;
+            let config = Config { sorted_in_memory, ..Config::default() };
+            let house = House::with(config).await;
             let tenant = house.tenant();
             let mut devices = Vec::new();
             // Each device was another before, so that the index has something to forget.
