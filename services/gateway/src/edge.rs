@@ -13,7 +13,7 @@ use futures::FutureExt;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::{address::ClientAddress, app::App, error::Problem, metrics};
+use crate::{address::ClientAddress, app::App, error::Problem, leftover::Leftover, metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-men-requestid");
 
@@ -59,6 +59,7 @@ pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Nex
     );
     let id = arrival.request_id.clone();
     request.extensions_mut().insert(arrival);
+    let (request, leftover) = Leftover::of(request);
     let answer = async {
         let response = answer(&app, request, next).await;
         let took = started.elapsed();
@@ -66,7 +67,9 @@ pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Nex
         metrics::request(route.clone(), method.as_str(), response.status().as_u16(), took);
         response
     };
-    finish(answer.instrument(span.clone()).await, &id)
+    let response = finish(answer.instrument(span.clone()).await, &id);
+    leftover.discard();
+    response
 }
 
 async fn answer(app: &App, request: Request, next: Next) -> Response {

@@ -23,6 +23,7 @@ mod edge;
 mod error;
 mod extract;
 mod fallback;
+mod leftover;
 mod lenient;
 mod limits;
 mod links;

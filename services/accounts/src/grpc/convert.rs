@@ -57,10 +57,10 @@ pub(super) fn user_filter(request: &pb::ListUsersRequest) -> Result<UserFilter, 
     };
     let given = |texts: &[String]| (!texts.is_empty()).then(|| texts.to_vec());
     Ok(UserFilter {
-        // An id that is none is nobody's.
+        // An id that is none is nobody's, and so is an address.
         ids: given(&request.ids).map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect()),
         emails: given(&request.emails)
-            .map(|emails| emails.iter().map(|email| email.to_ascii_lowercase()).collect()),
+            .map(|emails| emails.iter().filter_map(|email| Email::parse(email).ok()).collect()),
         created_after: time(request.created_after)?,
         created_before: time(request.created_before)?,
         updated_after: time(request.updated_after)?,

@@ -25,7 +25,7 @@ pub(crate) struct User {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct UserFilter {
     pub(crate) ids: Option<Vec<UserId>>,
-    pub(crate) emails: Option<Vec<String>>,
+    pub(crate) emails: Option<Vec<Email>>,
     pub(crate) created_after: Option<DateTime<Utc>>,
     pub(crate) created_before: Option<DateTime<Utc>>,
     pub(crate) updated_after: Option<DateTime<Utc>>,

@@ -92,7 +92,8 @@ impl Store {
             query.push(" and id = any(").push_bind(ids).push(")");
         }
         if let Some(emails) = &filter.emails {
-            query.push(" and email = any(").push_bind(emails.clone()).push(")");
+            let emails: Vec<String> = emails.iter().map(Email::to_string).collect();
+            query.push(" and email = any(").push_bind(emails).push(")");
         }
         let bounds = [
             (" and created_at > ", filter.created_after),

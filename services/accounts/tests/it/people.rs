@@ -186,6 +186,8 @@ async fn lists_are_narrowed_by_every_filter() {
     assert!(ids(ListUsersRequest { ids: vec!["foo".to_owned()], ..all() }).await.is_empty());
     let emails = vec!["BOB@example.com".to_owned()];
     assert_eq!(ids(ListUsersRequest { emails, ..all() }).await, [bob.as_str()]);
+    let emails = vec!["no address".to_owned(), "a\0@b".to_owned()];
+    assert!(ids(ListUsersRequest { emails, ..all() }).await.is_empty());
     assert_eq!(ids(ListUsersRequest { created_after: half_past, ..all() }).await, [bob.as_str()]);
     assert_eq!(ids(ListUsersRequest { created_before: half_past, ..all() }).await, [own.as_str()]);
     assert_eq!(ids(ListUsersRequest { updated_after: half_past, ..all() }).await, [bob.as_str()]);

@@ -1,5 +1,7 @@
 //! JSON bodies: bounded, of the right type, read leniently.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::{FromRequest, Request},
@@ -13,6 +15,10 @@ use crate::{error::Problem, lenient};
 
 /// The largest JSON body, in bytes (server API, common HTTP rules: 1 MiB).
 const MAX_BODY: usize = 1 << 20;
+
+/// For a whole body to arrive: less than a request may take, so that who sends too slowly is
+/// told so, and not that the answer is late.
+const ARRIVAL: Duration = Duration::from_secs(45);
 
 /// A JSON body, read as [`crate::lenient`] reads.
 pub(crate) struct Lenient<T>(pub(crate) T);
@@ -39,7 +45,12 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Probl
     {
         return Err(Problem::too_large(MAX_BODY as u64));
     }
-    match Limited::new(body, MAX_BODY).collect().await {
+    let arrived = tokio::time::timeout(ARRIVAL, Limited::new(body, MAX_BODY).collect()).await;
+    let Ok(body) = arrived else {
+        let error = "the request body did not arrive in time";
+        return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, error));
+    };
+    match body {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(MAX_BODY as u64)),
         Err(_) => Err(Problem::invalid("request body ends before its end")),

@@ -33,11 +33,6 @@ const AHEAD: usize = 4;
 /// For a whole upload. What stands still ends much sooner.
 const DEADLINE: Duration = Duration::from_hours(24);
 
-/// How much of a body that is refused is read nevertheless, in bytes and time: clients that
-/// write before they read would else meet a closed connection instead of the answer.
-const MAX_DRAINED: usize = 64 << 20;
-const DRAINING: Duration = Duration::from_secs(5);
-
 /// Uploads an Artifact. The file is the form's last part.
 #[utoipa::path(post, path = "/api/management/v1/deployments/artifacts", tag = "artifacts",
     request_body(content = rest::Upload, content_type = "multipart/form-data"),
@@ -51,11 +46,8 @@ pub(crate) async fn upload(
     let _place = place.map_err(|_| Problem::unavailable("too many transfers are under way"))?;
     let form = Multipart::from_request(request, &()).await.map_err(|_| not_a_form())?;
     let mut form = Form { form, idle: app.config.transfer_idle_seconds };
-    let id = send(&app, &who, &mut form).await;
-    if id.is_err() {
-        form.drain().await;
-    }
-    let location = format!("/api/management/v1/deployments/artifacts/{}", id?);
+    let id = send(&app, &who, &mut form).await?;
+    let location = format!("/api/management/v1/deployments/artifacts/{id}");
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
 }
 
@@ -129,23 +121,6 @@ impl Form {
 
     async fn next(&mut self) -> Result<Option<Field<'_>>, Problem> {
         in_time(self.idle, self.form.next_field()).await
-    }
-
-    /// Reads a refused body a little further, or to its end.
-    async fn drain(&mut self) {
-        let reading = async {
-            let mut drained = 0;
-            while let Ok(Some(mut field)) = self.form.next_field().await {
-                while let Ok(Some(chunk)) = field.chunk().await {
-                    drained += chunk.len();
-                    if drained > MAX_DRAINED {
-                        return;
-                    }
-                }
-            }
-        };
-        // What is not read by then is cut off.
-        let _ = tokio::time::timeout(DRAINING, reading).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! No request makes the gateway panic or answer 500, whatever it holds.
 
 use axum::{body::Body, http::Request};
+use futures::StreamExt;
 use proptest::prelude::*;
 use rota_types::{ErrorCode, Permission};
 use serde_json::{Value, json};
@@ -162,4 +163,20 @@ async fn values_at_the_edge_are_answered_civilly() {
         let answer = door.as_device(Request::put(path), body).await;
         assert!(answer.status.as_u16() < 500);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_too_slowly_is_told_so() {
+    let door = door().await;
+    let begun = futures::stream::iter([Ok::<_, std::io::Error>("{".to_owned())]);
+    let body = Body::from_stream(begun.chain(futures::stream::pending()));
+    let request = Request::post("/api/management/v2/devauth/devices/search")
+        .header(
+            "authorization",
+            format!("Bearer {}", door.people.person(&person(Permission::Manage))),
+        )
+        .header("content-type", "application/json")
+        .body(body)
+        .unwrap();
+    door.send(request).await.expect(408);
 }

@@ -85,6 +85,60 @@ async fn an_upload_that_is_refused_early_is_told_so() {
     assert!(answer.contains("exists"), "{answer}");
 }
 
+/// The same holds for every request that is refused before its end, whatever refuses it.
+#[tokio::test]
+async fn a_large_body_does_not_hide_the_answer() {
+    let door = Door::open().await;
+    let token = door.people.person(&person(Permission::Manage));
+    let status = "/api/devices/v1/deployments/device/deployments/a/status";
+    let search = "/api/management/v2/devauth/devices/search";
+    let body = "x".repeat(16 << 20);
+    for (method, path, kind, expected) in [
+        ("PUT", status, "application/json", "401 Unauthorized"),
+        ("POST", "/nowhere", "application/json", "404 Not Found"),
+        ("PUT", search, "application/json", "405 Method Not Allowed"),
+        ("POST", search, "application/json", "413 Payload Too Large"),
+        ("POST", "/api/management/v1/deployments/artifacts", "text/plain", "415 Unsupported"),
+    ] {
+        let mut stream = connect(&door).await;
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_outlives_a_request_that_was_refused_before_its_body_came() {
+    let door = Door::open().await;
+    let mut stream = connect(&door).await;
+    let head = "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut first = [0; 22];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut first)).await.unwrap().unwrap();
+    assert_eq!(&first, b"HTTP/1.1 404 Not Found");
+    let rest = "{}GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let second = read(&mut stream).await;
+    assert_eq!(second.matches("HTTP/1.1 404 Not Found").count(), 1, "{second}");
+}
+
+#[tokio::test]
+async fn nothing_is_awaited_from_who_waits_for_permission_that_is_refused() {
+    let door = Door::open().await;
+    let mut stream = connect(&door).await;
+    let head = "POST /nowhere HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\
+                Content-Length: 2\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = read(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+    assert!(!answer.contains("100 Continue"), "{answer}");
+}
+
 #[tokio::test]
 async fn an_upload_may_wait_for_permission_to_go_on() {
     let door = Door::open().await;
