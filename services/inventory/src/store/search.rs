@@ -293,6 +293,9 @@ async fn by_attributes(
     slice: Slice,
     keys: &[SortKey],
 ) -> Result<Vec<Uuid>, sqlx::Error> {
+    // A range of terms cannot be looked up by device, so that a loop over devices would read
+    // it again for each; how long it is, the planner guesses too low at times.
+    (&mut **tx).execute("set local enable_nestloop = off").await?;
     let mut query = Query::new("select d.device_id from (select d.device_id from ");
     let met = sql::push_source(&mut query, conditions);
     sql::push_conditions(&mut query, conditions, met);
