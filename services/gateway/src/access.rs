@@ -51,6 +51,11 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
+    match guard.needs {
+        Needs::Nothing => {}
+        Needs::Device => guard.app.trust.devices.settle().await,
+        Needs::Person(_) => guard.app.trust.people.settle().await,
+    }
     let caller = match caller(&guard, &request) {
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),

@@ -20,6 +20,7 @@ use rota_proto::trust::v1::{
 };
 use rota_runtime::{Check, Rpc, Tasks, with_caller};
 use rota_types::{Caller, TenantId};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use uuid::Uuid;
@@ -32,6 +33,10 @@ const FRESHNESS: Duration = Duration::from_secs(1);
 /// A stream that is silent for so long is given up for another, while what it said is still
 /// fresh.
 const SILENCE: Duration = Duration::from_millis(600);
+
+/// How long a request waits for news that are late, as they are where every core is taken. To
+/// wait costs less than to come again with a handshake.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The pause before a stream is opened again is random up to this.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
@@ -118,6 +123,7 @@ pub(crate) struct Issuer<C> {
     client: TrustServiceClient<Rpc>,
     verifier: TokenVerifier<C>,
     revoked: RevocationSet,
+    heard: Notify,
 }
 
 impl<C: Issued> Issuer<C> {
@@ -126,7 +132,16 @@ impl<C: Issued> Issuer<C> {
         // What was revoked is never forgotten here: how long tokens live is the issuer's
         // business, and a revocation takes less memory than a connection.
         let revoked = RevocationSet::new(FRESHNESS, None);
-        Self { client, verifier: TokenVerifier::new(), revoked }
+        Self { client, verifier: TokenVerifier::new(), revoked, heard: Notify::new() }
+    }
+
+    /// Waits until tokens can be judged, but not for long.
+    pub(crate) async fn settle(&self) {
+        let heard = self.heard.notified();
+        if !self.is_fresh() {
+            // Whether it came to anything shows when a token is judged.
+            let _ = tokio::time::timeout(PATIENCE, heard).await;
+        }
     }
 
     /// What a token says, if it opens anything.
@@ -230,6 +245,7 @@ impl<C: Issued> Issuer<C> {
 
     fn hear(&self, told: &mut Option<bool>) {
         self.revoked.heartbeat(Instant::now());
+        self.heard.notify_waiters();
         if told.replace(true) != Some(true) {
             metrics::trust_fresh(C::KIND, true);
             tracing::info!(kind = C::KIND, "tokens can be judged");

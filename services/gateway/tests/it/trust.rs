@@ -86,6 +86,16 @@ async fn before_anything_was_heard_nobody_knows() {
 }
 
 #[tokio::test]
+async fn news_that_are_a_little_late_are_waited_for() {
+    let door = Door::build(&[]);
+    door.deployments.answers(NEXT, NextResponse::default());
+    let token = door.devices.device(&device());
+    let (status, ()) =
+        tokio::join!(status(&door, &token), async { door.gateway.tasks(&door.tasks) });
+    assert_eq!(status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
 async fn what_was_revoked_in_the_silence_is_refused_after_it() {
     let door = Door::open().await;
     door.deployments.answers(NEXT, NextResponse::default());
