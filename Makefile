@@ -19,7 +19,7 @@ test: build       ## everything, on real parts
 	$(CARGO) test --workspace
 
 bench: setup      ## ratios against bare programs, measured in one run
-	$(CARGO) build --release --workspace --bins
+	$(CARGO) build --release --bins -p rota-server -p rota-client -p rota-artifact -p rota-fleet
 	target/release/rota-bench
 
 fmt:              ## format

@@ -131,6 +131,8 @@ pub(super) fn command(
         "max_wal_size=2GB".to_owned(),
         "log_checkpoints=off".to_owned(),
         "jit=off".to_owned(),
+        // Searches live on index-only scans, which want what was written lately to be vacuumed.
+        "autovacuum_naptime=10s".to_owned(),
         "timezone=UTC".to_owned(),
     ];
     if options.durability == Durability::Fast {
