@@ -1,6 +1,8 @@
 //! Wire types to the model's and back.
 
-use chrono::{DateTime, Utc};
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Datelike, Utc};
 use prost_types::Timestamp;
 use rota_proto::accounts::v1 as pb;
 use rota_types::{TenantId, UserId};
@@ -11,6 +13,9 @@ use crate::{
     error::Error,
     model::{Email, Role, Tenant, User, UserFilter},
 };
+
+/// Years that both we and Postgres can say.
+const YEARS: RangeInclusive<i32> = -4712..=262_142;
 
 /// A person who cannot exist is one that is not found.
 pub(super) fn user_id(text: &str) -> Result<UserId, Error> {
@@ -52,7 +57,10 @@ pub(super) fn user_edit(request: pb::UpdateUserRequest) -> Result<(UserId, UserE
 
 pub(super) fn user_filter(request: &pb::ListUsersRequest) -> Result<UserFilter, Error> {
     let time = |seconds: Option<i64>| {
-        let time = |seconds| DateTime::from_timestamp(seconds, 0).ok_or(Error::Time);
+        let time = |seconds| {
+            let time = DateTime::from_timestamp(seconds, 0);
+            time.filter(|time| YEARS.contains(&time.year())).ok_or(Error::Time)
+        };
         seconds.map(time).transpose()
     };
     let given = |texts: &[String]| (!texts.is_empty()).then(|| texts.to_vec());

@@ -8,6 +8,10 @@ use serde_json::{Map, Value};
 /// numbers; what is longer belongs into the inventory.
 pub(crate) const MAX_IDENTITY_BYTES: usize = 16 * 1024;
 
+/// The deepest nesting of identity data: events and answers wrap it, and what reads those gives
+/// up at 128.
+const MAX_DEPTH: usize = 32;
+
 /// The largest whole number that a double holds exactly: 2^53.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -27,6 +31,8 @@ pub(crate) enum InvalidIdentity {
     NotJson(String),
     #[error("identity data must not contain the character U+0000")]
     Nul,
+    #[error("identity data must be nested at most {MAX_DEPTH} deep")]
+    TooDeep,
 }
 
 impl Identity {
@@ -39,6 +45,9 @@ impl Identity {
             .map_err(|error| InvalidIdentity::NotJson(error.to_string()))?;
         if data.iter().any(|(name, value)| name.contains('\0') || has_nul(value)) {
             return Err(InvalidIdentity::Nul);
+        }
+        if data.values().any(|value| depth(value) >= MAX_DEPTH) {
+            return Err(InvalidIdentity::TooDeep);
         }
         Ok(Self::from_data(data))
     }
@@ -73,6 +82,15 @@ fn has_nul(value: &Value) -> bool {
             members.iter().any(|(name, value)| name.contains('\0') || has_nul(value))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// How many lists and objects lie within each other.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 
@@ -142,6 +160,10 @@ mod tests {
         }
         let deep = format!("{}{}", "{\"a\":".repeat(300), "1".to_owned() + &"}".repeat(300));
         assert!(matches!(Identity::parse(&deep), Err(InvalidIdentity::NotJson(_))));
+        let nested =
+            |depth| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        assert!(Identity::parse(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(Identity::parse(&nested(MAX_DEPTH + 1)), Err(InvalidIdentity::TooDeep));
         let long = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_IDENTITY_BYTES));
         assert_eq!(Identity::parse(&long), Err(InvalidIdentity::TooLong));
     }

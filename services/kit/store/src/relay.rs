@@ -72,7 +72,8 @@ struct Row {
     address: Option<String>,
     request_id: String,
     traceparent: Option<String>,
-    data: serde_json::Value,
+    /// JSON. Read row by row: one that cannot be read must not keep all others.
+    data: String,
     failures: i32,
 }
 
@@ -81,7 +82,16 @@ struct Published {
     created_at: DateTime<Utc>,
     id: Uuid,
     failures: u32,
-    result: Result<Receipt, PublishError>,
+    result: Result<Receipt, Unpublished>,
+}
+
+/// Why an event has not left.
+#[derive(Debug, thiserror::Error)]
+enum Unpublished {
+    #[error("its data cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error(transparent)]
+    Refused(#[from] PublishError),
 }
 
 /// What a round found.
@@ -139,7 +149,7 @@ impl Relay {
         let mut tx = self.db.runtime().begin().await?;
         let rows: Vec<Row> = sqlx::query_as(
             "select created_at, id, tenant_id, entity, entity_id, revision, kind, version, actor,
-                    address, request_id, traceparent, data, failures
+                    address, request_id, traceparent, data::text as data, failures
              from outbox
              where published_at is null and next_attempt_at <= now()
              order by next_attempt_at, id
@@ -160,7 +170,10 @@ impl Relay {
         tx.commit().await?;
         self.measure(&results);
         let stuck = results.iter().any(|published| {
-            matches!(published.result, Err(PublishError::Broker(_) | PublishError::Closed))
+            matches!(
+                published.result,
+                Err(Unpublished::Refused(PublishError::Broker(_) | PublishError::Closed))
+            )
         });
         Ok(match (stuck, full) {
             (true, _) => Round::Stuck,
@@ -205,7 +218,7 @@ impl Relay {
                     }
                     let failures = u32::try_from(row.failures).unwrap_or(0);
                     let (created_at, id) = (row.created_at, row.id);
-                    let result = self.publisher.publish(&row.into_event()).await;
+                    let result = self.send(row).await;
                     let failed = result.is_err();
                     results.push(Published { created_at, id, failures, result });
                     if failed {
@@ -220,6 +233,10 @@ impl Relay {
             .into_iter()
             .flatten()
             .collect()
+    }
+
+    async fn send(&self, row: Row) -> Result<Receipt, Unpublished> {
+        Ok(self.publisher.publish(&row.into_event()?).await?)
     }
 
     /// Publishes again what the broker acknowledged and has no longer. `false`: it could not be
@@ -310,20 +327,17 @@ async fn record(
                 ids.push(published.id);
                 sequences.push(receipt.0.and_then(|sequence| i64::try_from(sequence).ok()));
             }
-            Err(PublishError::Undelivered { consumers, failures }) => {
+            Err(Unpublished::Refused(PublishError::Undelivered { consumers, failures })) => {
                 let delay = retry_delay(*failures, published.failures + 1);
                 soonest = Some(soonest.map_or(delay, |soonest| soonest.min(delay)));
                 tracing::info!(event = %published.id, ?consumers, ?delay, "event comes again");
-                sqlx::query(
-                    "update outbox set failures = failures + 1,
-                            next_attempt_at = clock_timestamp() + $3
-                     where created_at = $1 and id = $2",
-                )
-                .bind(published.created_at)
-                .bind(published.id)
-                .bind(delay)
-                .execute(&mut *connection)
-                .await?;
+                postpone(connection, published, delay).await?;
+            }
+            Err(Unpublished::Unreadable(error)) => {
+                let failures = published.failures + 1;
+                let delay = retry_delay(failures, failures);
+                tracing::error!(event = %published.id, %error, ?delay, "event cannot be read");
+                postpone(connection, published, delay).await?;
             }
             // Not this event's fault: it stays due.
             Err(error) => tracing::warn!(event = %published.id, %error, "event not published"),
@@ -342,9 +356,27 @@ async fn record(
     Ok(soonest)
 }
 
+async fn postpone(
+    connection: &mut PgConnection,
+    published: &Published,
+    delay: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update outbox set failures = failures + 1, next_attempt_at = clock_timestamp() + $3
+         where created_at = $1 and id = $2",
+    )
+    .bind(published.created_at)
+    .bind(published.id)
+    .bind(delay)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 impl Row {
-    fn into_event(self) -> Event {
-        Event {
+    fn into_event(self) -> Result<Event, serde_json::Error> {
+        let data = serde_json::from_str(&self.data)?;
+        Ok(Event {
             id: EventId(self.id),
             tenant: TenantId(self.tenant_id),
             entity: Entity { kind: self.entity, id: self.entity_id },
@@ -356,7 +388,7 @@ impl Row {
             time: self.created_at,
             kind: self.kind,
             version: u16::try_from(self.version).unwrap_or(0),
-            data: self.data,
-        }
+            data,
+        })
     }
 }

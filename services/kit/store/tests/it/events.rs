@@ -155,7 +155,8 @@ async fn an_event_arrives_as_it_was_appended() {
     let address = Some("192.0.2.1".to_owned());
     let traceparent = trace.clone();
     let origin = Origin { address, traceparent, ..Origin::service("test", "request") };
-    let event = NewEvent::new(MADE, "the thing", 7, &serde_json::json!({"name": "n"}));
+    let data = serde_json::json!({"name": "n", "numbers": [f64::MAX, 5e-324, 0.1 + 0.2, 1e23]});
+    let event = NewEvent::new(MADE, "the thing", 7, &data);
     let id = outbox::append_for(&mut tx, tenant, &origin, &event).await.unwrap();
     tx.commit().await.unwrap();
     let (_running, stop) = relay(&db, catch.clone());
@@ -169,7 +170,33 @@ async fn an_event_arrives_as_it_was_appended() {
     assert_eq!(event.actor, Actor::Service { name: "test".to_owned() });
     assert_eq!(event.address.as_deref(), Some("192.0.2.1"));
     assert_eq!((&event.request_id[..], &event.traceparent), ("request", &trace));
-    assert_eq!(event.data, serde_json::json!({"name": "n"}));
+    assert_eq!(event.data, data);
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_keeps_no_other() {
+    let (db, _test) = probe().await;
+    let (bus, _maker) = open_local_bus(&db).await;
+    let tenant = TenantId::mint();
+    // Deeper than serde_json reads, though not than it writes.
+    let deep = (0..200).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+    let unreadable = append(&db, tenant, serde_json::json!({"name": "deep", "data": deep})).await;
+    append(&db, tenant, serde_json::json!({"name": "next"})).await;
+    let (running, stop) = relay(&db, Arc::new(bus));
+    eventually("published", async || names(&db, tenant).await == ["next"]).await;
+    eventually("put off", async || {
+        let mut tx = db.platform().await.unwrap();
+        let failures: i32 = sqlx::query_scalar("select failures from probe.outbox where id = $1")
+            .bind(unreadable.0)
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+        failures > 0
+    })
+    .await;
+    assert_eq!(unpublished(&db).await, 1);
+    stop.cancel();
+    running.await.unwrap();
 }
 
 #[tokio::test]
