@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     /// Its private key (PEM).
     #[arg(long, env = "ROTA_HTTPS_KEY", value_name = "FILE", requires = "https_cert")]
     pub(crate) https_key: Option<PathBuf>,
-    /// A Postgres to use instead of a private one: postgres://user:password@host/database.
+    /// The database of a Postgres to use instead of a private one, by its URL.
     #[arg(long, env = "ROTA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) database_url: Option<SecretString>,
     /// A broker to use instead of the bus within the process: nats://host:port.
