@@ -6,10 +6,11 @@ mod separate;
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{device::Home, operator::Operator, process::Process};
 
@@ -163,9 +164,23 @@ impl Platform {
     }
 }
 
-/// A port on loopback that nobody listens on now.
+/// A port on loopback that nobody listens on now, and that the kernel gives to nobody: it lies
+/// below the ports that outgoing connections get (from 32,768 on), which could take it before
+/// the process that it is meant for does.
 fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("no free port")?.local_addr()?.port())
+    const FIRST: u32 = 15_000;
+    const COUNT: u32 = 17_000;
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    // Test processes that run side by side begin at different places.
+    let begin = std::process::id().wrapping_mul(131);
+    for _ in 0..COUNT {
+        let turn = begin.wrapping_add(TURN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + turn % COUNT).context("a port is a small number")?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port between {FIRST} and {}", FIRST + COUNT)
 }
 
 /// The word after a label in what a program printed: `  password     abc`.

@@ -166,6 +166,14 @@ impl Desk {
         self.sql("notify workflows_jobs").await;
     }
 
+    /// Lets pauses end, and nobody's hold: a step that is being carried out stays its runner's.
+    pub(crate) async fn pass_pause(&self) {
+        let paused = "update workflows.jobs set due_at = now()
+                      where status = 'pending' and claim is null";
+        self.sql(paused).await;
+        self.sql("notify workflows_jobs").await;
+    }
+
     pub(crate) async fn sql(&self, sql: &'static str) {
         sqlx::query(sql).execute(&mut self.database.owner().await).await.unwrap();
     }

@@ -115,7 +115,7 @@ async fn what_keeps_failing_waits_for_a_person_and_goes_on_where_it_stopped() {
         if job.status() == JobStatus::Failed {
             break job;
         }
-        desk.pass_time().await;
+        desk.pass_pause().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert_eq!((failed.step, failed.attempts), (1, 10));
