@@ -163,21 +163,14 @@ async fn compare(
         others.push(cost.cpu * 1e6);
         other_rates.push(cost.rate);
     }
-    // How much of the bare handler's rate is left: its cost over ours.
-    table.ratio(
-        &format!("{what}: of bare"),
-        median(&mut others),
-        median(&mut ours),
-        "µs bare",
-        "µs CPU here",
-    );
+    table.share(&format!("{what}: of bare"), median(&mut ours), median(&mut others), "µs CPU");
     table.absolute(&format!("{what}: database's share"), median(&mut database), "µs");
     table.ratio(
         &format!("{what}: rate"),
         median(&mut rates),
         median(&mut other_rates),
         "/s",
-        "/s bare",
+        "bare",
     );
     Ok(())
 }

@@ -21,6 +21,16 @@ impl Table {
         ]);
     }
 
+    /// How much of a bare program's speed is left: its cost over ours.
+    pub(crate) fn share(&mut self, what: &str, ours: f64, bare: f64, unit: &str) {
+        self.rows.push([
+            what.to_owned(),
+            format!("{:.2}", bare / ours),
+            format!("{} {unit}", figure(ours)),
+            format!("{} {unit} bare", figure(bare)),
+        ]);
+    }
+
     /// A figure that has nothing to be compared with.
     pub(crate) fn absolute(&mut self, what: &str, value: f64, unit: &str) {
         let value = format!("{} {unit}", figure(value));
