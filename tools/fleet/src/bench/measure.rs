@@ -55,10 +55,12 @@ fn measured(words: &[String]) -> Result<Cost> {
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
+        // What a program says on the way would only be in the way of the table.
+        .stderr(Stdio::null())
         .status()
         .with_context(|| format!("cannot start {program}"))?;
     let wall = began.elapsed().as_secs_f64();
-    ensure!(status.success(), "{} ended with {status}", words.join(" "));
+    ensure!(status.success(), "{} ended with {status}; run it to see why", words.join(" "));
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let seconds = |time: nix::sys::time::TimeVal| Micros(time.num_microseconds()).seconds();
     Ok(Cost {
