@@ -11,6 +11,9 @@ use crate::wait;
 /// How long one request may take; uploads of test Artifacts included.
 const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 
+/// How long after its report a device's log may come.
+const LOG_LIMIT: Duration = Duration::from_secs(30);
+
 /// Someone signed in.
 #[derive(Debug, Clone)]
 pub struct Operator {
@@ -192,12 +195,16 @@ impl Operator {
         .await
     }
 
-    /// The log a device sent for a deployment.
+    /// The log a device sent for a deployment. A device sends it after its report, so it may
+    /// come a little after the deployment's end.
     pub async fn log(&self, deployment: &str, device: &str) -> Result<String> {
         let path =
             format!("/api/management/v1/deployments/deployments/{deployment}/devices/{device}/log");
-        let answer = self.request(Method::GET, &path).send().await?;
-        Ok(expect(answer, StatusCode::OK).await?.text().await?)
+        wait::until(&format!("the log of device {device}"), LOG_LIMIT, || async {
+            let answer = self.request(Method::GET, &path).send().await?;
+            Ok(Some(expect(answer, StatusCode::OK).await?.text().await?))
+        })
+        .await
     }
 }
 
