@@ -150,7 +150,7 @@ async fn send_inventory(platform: &Platform, fleet: &Arc<Vec<SimulatedDevice>>) 
 }
 
 /// Waits until inventory knows every device as accepted.
-async fn provisioned(platform: &Platform, devices: usize) -> Result<()> {
+pub(crate) async fn provisioned(platform: &Platform, devices: usize) -> Result<()> {
     let end = Instant::now() + PROVISION_LIMIT;
     let mut line = platform.line();
     loop {

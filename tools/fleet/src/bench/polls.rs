@@ -52,6 +52,8 @@ pub(crate) async fn measure(table: &mut Table, devices: usize) -> Result<()> {
     let platform = Platform::start().await?;
     report::progress(&format!("letting {devices} devices in"));
     let fleet = Arc::new(admit(&platform, SEED, 0..devices).await?);
+    // Jobs that still run would be counted among what polls cost.
+    crate::fleet::provisioned(&platform, devices).await?;
     authentications(table, &platform, &fleet).await?;
 
     let bare = Bare::start(&platform).await?;
@@ -71,6 +73,7 @@ pub(crate) async fn measure(table: &mut Table, devices: usize) -> Result<()> {
     }
     report::progress(&format!("creating {DEPLOYMENTS} deployments for others"));
     deploy_to_others(&platform).await?;
+    crate::fleet::provisioned(&platform, devices + DEPLOYMENTS).await?;
     for (keep, name) in [(Keep::Kept, "kept connection"), (Keep::Fresh, "full handshake")] {
         report::progress(&format!("polling, {name}, {DEPLOYMENTS} deployments for others"));
         let what = format!("poll, {name}, {DEPLOYMENTS} deployments");
