@@ -26,6 +26,7 @@ pub mod keys;
 pub mod log;
 pub mod machine;
 pub mod modules;
+pub mod payloads;
 pub mod power;
 pub mod process;
 pub mod records;

@@ -33,23 +33,20 @@ pub(super) struct Module<'a> {
 
 impl<'a> Module<'a> {
     /// Finds the module for a payload type: an executable of that name, in the module folder
-    /// itself.
+    /// itself. `None` if there is none.
     pub(super) fn find(
         payload_type: &str,
         settings: &'a ModuleSettings,
         (wake, log): (&'a Wake, &'a Log),
-    ) -> Result<Self, InstallError> {
+    ) -> Result<Option<Self>, InstallError> {
         let ModuleSettings { modules, work_tree: tree, mark, limit, .. } = settings;
         let is_plain = !matches!(payload_type, "" | "." | "..") && !payload_type.contains('/');
         if !is_plain {
             return Err(InstallError::IllegalPayloadType { payload_type: payload_type.to_owned() });
         }
         let program = modules.join(payload_type);
-        if program.is_file() {
-            Ok(Self { program, tree, mark, limit: *limit, wake, log })
-        } else {
-            Err(InstallError::NoModule { path: program.display().to_string() })
-        }
+        let module = Self { program, tree, mark, limit: *limit, wake, log };
+        Ok(module.program.is_file().then_some(module))
     }
 
     /// Starts a call; its output goes to the log.

@@ -6,8 +6,7 @@ use rota_artifact::{Header, Limits, Reader, VerifyKeys};
 
 use super::{
     InstallError, Installer, Source,
-    exec::Module,
-    stream,
+    handler::Handler,
     tree::{WorkTree, write_scripts},
 };
 use crate::{
@@ -83,8 +82,8 @@ impl UpdateModules {
         &self.settings
     }
 
-    fn module(&self, payload_type: &str) -> Result<Module<'_>, InstallError> {
-        Module::find(payload_type, &self.settings, (&self.wake, &self.log))
+    fn handler(&self, payload_type: &str) -> Result<Handler<'_>, InstallError> {
+        Handler::find(payload_type, &self.settings, (&self.wake, &self.log))
     }
 
     /// The keys are read for each Artifact, so that an update may change them.
@@ -113,7 +112,7 @@ impl Installer for UpdateModules {
         check_depends(&header.all_depends(), &device_type, software)?;
         let info = ArtifactInfo::from(header);
         if let Some(payload_type) = &info.payload_type {
-            self.module(payload_type)?;
+            self.handler(payload_type)?;
         }
         let scripts = &self.settings.artifact_scripts;
         write_scripts(scripts, &header.scripts)
@@ -132,23 +131,23 @@ impl Installer for UpdateModules {
         let tree_error =
             |source| InstallError::Tree { path: self.tree.path().display().to_string(), source };
         let payload_type = reader.header().payload.payload_type.name().map(str::to_owned);
-        let module = self.module(&payload_type.ok_or(InstallError::NothingOpen)?)?;
+        let mut handler = self.handler(&payload_type.ok_or(InstallError::NothingOpen)?)?;
         self.tree.create(reader.header(), &device_type, software).map_err(tree_error)?;
-        stream::download(&mut reader, &module, &self.tree)?;
+        handler.download(&mut reader, &self.tree)?;
         reader.finish()?;
         self.tree.sync().map_err(tree_error)
     }
 
     fn call(&mut self, payload_type: &str, call: Call) -> Result<(), InstallError> {
-        self.module(payload_type)?.call(call.as_str())
+        self.handler(payload_type)?.call(call)
     }
 
     fn needs_reboot(&mut self, payload_type: &str) -> Result<RebootNeed, InstallError> {
-        self.module(payload_type)?.needs_reboot()
+        self.handler(payload_type)?.needs_reboot()
     }
 
     fn supports_rollback(&mut self, payload_type: &str) -> Result<bool, InstallError> {
-        self.module(payload_type)?.supports_rollback()
+        self.handler(payload_type)?.supports_rollback()
     }
 
     fn clean_up(&mut self, payload_type: Option<&str>) -> Result<(), InstallError> {

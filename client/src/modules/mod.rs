@@ -5,6 +5,7 @@
 //! in the tree if the module does not want the stream.
 
 mod exec;
+mod handler;
 mod install;
 mod stream;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use install::{ModuleSettings, UpdateModules};
 
 use crate::{
     machine::{ArtifactInfo, Call, RebootNeed},
+    payloads::PayloadError,
     process::ProcessError,
     records::{Software, Unmet},
     wake::Stopped,
@@ -71,11 +73,22 @@ pub enum InstallError {
     NotDrained,
     #[error("cannot hand the payload to the Update Module")]
     Stream(#[source] io::Error),
+    #[error("{call} of the payload failed")]
+    Payload { call: &'static str, source: PayloadError },
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
 impl InstallError {
+    /// As [`of_call`](Self::of_call), for a payload that the client installs by itself.
+    fn of_payload(call: &'static str, source: PayloadError) -> Self {
+        match source {
+            PayloadError::Stopped(stopped) => Self::Stopped(stopped),
+            PayloadError::Read(error) => Self::Artifact(error),
+            source => Self::Payload { call, source },
+        }
+    }
+
     /// A request to stop is not a failure of the update, wherever it surfaced.
     fn of_call(call: &'static str, source: ProcessError) -> Self {
         match source {
