@@ -97,10 +97,12 @@ impl Workplace<'_> {
     ) -> Result<Vec<u8>, PayloadError> {
         self.mark.set(command);
         let program = command.get_program().display().to_string();
-        process::run(command, output, self.limit, self.wake, self.log).map_err(|error| match error {
-            ProcessError::Stopped(stopped) => stopped.into(),
-            source => PayloadError::Program { program, source },
-        })
+        process::run(command, output, self.limit, self.wake, self.log).map_err(
+            |error| match error {
+                ProcessError::Stopped(stopped) => stopped.into(),
+                source => PayloadError::Program { program, source },
+            },
+        )
     }
 }
 
