@@ -19,6 +19,7 @@ pub mod attributes;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;
+mod der;
 pub mod identity;
 pub mod inventory;
 pub mod journal;

@@ -53,6 +53,23 @@ pub fn parse_http_date(text: &str) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
+/// `YYYYMMDDHHMMSS` in UTC, as certificates have it; what lies before 1970 is 1970.
+pub(crate) fn parse_digits(text: &str) -> Option<SystemTime> {
+    let number = |range| text.get::<std::ops::Range<usize>>(range)?.parse::<u64>().ok();
+    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
+    let (hour, minute, second) = (number(8..10)?, number(10..12)?, number(12..14)?);
+    let in_range = (1..=12).contains(&month) && (1..=31).contains(&day) && text.len() == 14;
+    if !in_range || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    if year < 1970 {
+        return Some(UNIX_EPOCH);
+    }
+    let seconds =
+        days_from_civil(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
 /// Days since 1970 of a date in the Gregorian calendar. Years are counted from March, so that the
 /// leap day is the last of its year.
 fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
@@ -102,6 +119,16 @@ mod tests {
         assert_eq!(date, UNIX_EPOCH + Duration::from_secs(784_111_777));
         for bad in ["", "7", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 99 Nov 1994 08:49:37 GMT"] {
             assert_eq!(parse_http_date(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn dates_of_certificates() {
+        let date = parse_digits("19941106084937").unwrap();
+        assert_eq!(date, UNIX_EPOCH + Duration::from_secs(784_111_777));
+        assert_eq!(parse_digits("19491231235959"), Some(UNIX_EPOCH));
+        for bad in ["", "1994110608493", "199411060849370", "19941306084937", "1994-1-0608493"] {
+            assert_eq!(parse_digits(bad), None, "{bad}");
         }
     }
 

@@ -9,22 +9,21 @@ use super::{Device, Exit, signal};
 pub(super) fn run(device: &mut Device, force: bool) -> anyhow::Result<Exit> {
     device.prepare()?;
     signal::listen(&device.wake)?;
-    let path = device.paths.device_key(&device.settings);
-    if device.settings.auth_private_key.is_some() {
+    if let Some(key) = &device.settings.auth_private_key {
         if force {
-            bail!("the key {} is set in the configuration and is never replaced", path.display());
+            bail!("the key {key} is set in the configuration and is never replaced");
         }
-        keys::load(&path, &device.log)?;
+        keys::load(key, &device.log)?;
     } else if force {
-        keys::replace(&path, &device.log)?;
+        keys::replace(&device.paths.own_key(), &device.log)?;
     } else {
-        keys::load_or_create(&path, &device.log)?;
+        keys::load_or_create(&device.paths.own_key().into(), &device.log)?;
     }
     if device.settings.servers.is_empty() {
         device.log.info("no server is configured; only the key was made");
         return Ok(Exit::Success);
     }
-    if let Err(error) = device.session().authenticate() {
+    if let Err(error) = device.authority().authenticate() {
         device.log.warning(chain(&error));
     }
     Ok(Exit::Success)

@@ -1,6 +1,6 @@
 //! The parts of the client, put together from the command line and the configuration.
 
-use std::{fs, fs::File, path::PathBuf};
+use std::{cell::OnceCell, fs, fs::File, path::PathBuf};
 
 use anyhow::Context;
 use rota_client::{
@@ -16,7 +16,7 @@ use rota_client::{
     records::Software,
     runner::{Inventory, Runner, World},
     scripts::StateScripts,
-    server::{Session, SessionSettings},
+    server::{Authority, Session, SessionSettings},
     wake::Wake,
 };
 use rota_rest::device::Attribute;
@@ -30,6 +30,7 @@ pub(super) struct Device {
     pub(super) store: FileStore,
     pub(super) wake: Wake,
     pub(super) log: Log,
+    authority: OnceCell<Authority>,
 }
 
 impl Device {
@@ -50,7 +51,8 @@ impl Device {
             log.warning(warning);
         }
         let store = FileStore::new(&paths.data);
-        Ok(Self { settings, paths, store, wake: Wake::default(), log })
+        let authority = OnceCell::new();
+        Ok(Self { settings, paths, store, wake: Wake::default(), log, authority })
     }
 
     /// Makes sure that there is a place to write to and that the software has a name.
@@ -68,9 +70,17 @@ impl Device {
         Ok(self.store.claim_update()?)
     }
 
+    /// Where all of this process get the device's token.
+    pub(super) fn authority(&self) -> Authority {
+        let new = || {
+            let settings = SessionSettings::new(&self.settings, &self.paths);
+            Authority::new(settings, self.wake.clone(), self.log.clone())
+        };
+        self.authority.get_or_init(new).clone()
+    }
+
     pub(super) fn session(&self) -> Session {
-        let settings = SessionSettings::new(&self.settings, &self.paths);
-        Session::new(settings, self.wake.clone(), self.log.clone())
+        Session::new(self.authority(), self.wake.clone(), self.log.clone())
     }
 
     pub(super) fn update_modules(&self) -> UpdateModules {

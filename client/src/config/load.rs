@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{HttpsClient, Settings};
-use crate::log::Level;
+use crate::{keys::KeyPlace, log::Level};
 
 /// The two files, the weaker first.
 #[derive(Clone, Debug)]
@@ -61,6 +61,15 @@ pub fn load(files: &ConfigFiles) -> Result<(Settings, Vec<String>), ConfigError>
             Ok(()) => {}
         }
     }
+    if reader.has_half_a_client() {
+        let problem = "HttpsClient needs both Certificate and Key; set the other one, or neither";
+        let path = files.main.path.clone();
+        let error = ConfigError::Invalid { path, problem };
+        if files.main.is_explicit {
+            return Err(error);
+        }
+        warnings.push(crate::log::chain(&error));
+    }
     Ok((reader.settings, warnings))
 }
 
@@ -84,7 +93,7 @@ struct Reader {
     servers: OneOrMany,
     verify_keys: OneOrMany,
     client_certificate: Option<PathBuf>,
-    client_key: Option<PathBuf>,
+    client_key: Option<KeyPlace>,
 }
 
 /// A setting with one key for a single value and another for a list.
@@ -168,7 +177,7 @@ impl Reader {
         set(&mut times.retry_interval, keys.seconds("StateScriptRetryIntervalSeconds"));
         set(&mut settings.module_timeout, keys.seconds("ModuleTimeoutSeconds"));
         if let Some(security) = keys.object("Security") {
-            set_some(&mut settings.auth_private_key, security.path("AuthPrivateKey"));
+            set_some(&mut settings.auth_private_key, security.key("AuthPrivateKey"));
         }
         if let Some(command) = keys.text("RebootCommand") {
             let words: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
@@ -176,11 +185,15 @@ impl Reader {
         }
     }
 
+    fn has_half_a_client(&self) -> bool {
+        self.client_certificate.is_some() != self.client_key.is_some()
+    }
+
     /// The certificate and its key may stand in different files.
     fn apply_https_client(&mut self, keys: &Keys<'_>) {
         let Some(client) = keys.object("HttpsClient") else { return };
         set_some(&mut self.client_certificate, client.path("Certificate"));
-        set_some(&mut self.client_key, client.path("Key"));
+        set_some(&mut self.client_key, client.key("Key"));
         if let (Some(certificate), Some(key)) = (&self.client_certificate, &self.client_key) {
             let client = HttpsClient { certificate: certificate.clone(), key: key.clone() };
             self.settings.https_client = Some(client);
@@ -234,6 +247,10 @@ impl<'a> Keys<'a> {
 
     fn path(&self, key: &str) -> Option<PathBuf> {
         self.text(key).map(PathBuf::from)
+    }
+
+    fn key(&self, key: &str) -> Option<KeyPlace> {
+        self.path(key).map(KeyPlace::from)
     }
 
     fn flag(&self, key: &str) -> Option<bool> {
@@ -303,7 +320,7 @@ mod tests {
         assert_eq!(settings.tenant_token, None);
         assert_eq!(settings.update_poll_interval, Duration::from_mins(30));
         assert_eq!(settings.reboot_command, ["a", "b"]);
-        assert_eq!(settings.https_client.unwrap().key, Path::new("/k"));
+        assert_eq!(settings.https_client.unwrap().key, KeyPlace::File("/k".into()));
     }
 
     #[test]
@@ -324,6 +341,7 @@ mod tests {
             r#"{"ArtifactVerifyKey": "/a", "ArtifactVerifyKeys": ["/b"]}"#,
             r#"{"RetryDownloadCount": 0}"#,
             r#"{"DeviceTier": "huge"}"#,
+            r#"{"HttpsClient": {"Key": "/k"}}"#,
             "[]",
             "{",
         ] {

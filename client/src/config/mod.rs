@@ -12,7 +12,7 @@ use std::{path::PathBuf, time::Duration};
 pub use load::{ConfigError, ConfigFile, ConfigFiles, load};
 pub use paths::{DeviceTypeError, Paths, read_device_type};
 
-use crate::{log::Level, scripts::ScriptTimes};
+use crate::{keys::KeyPlace, log::Level, scripts::ScriptTimes};
 
 /// Everything that can be set, with the defaults of Mender's client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Settings {
     /// TLS client certificate and its key.
     pub https_client: Option<HttpsClient>,
     /// A device key that is never replaced.
-    pub auth_private_key: Option<PathBuf>,
+    pub auth_private_key: Option<KeyPlace>,
     /// Public keys, one of which must have signed every Artifact; none: signatures are ignored.
     pub artifact_verify_keys: Vec<PathBuf>,
     pub tenant_token: Option<String>,
@@ -52,8 +52,9 @@ pub struct Settings {
 /// `HttpsClient` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpsClient {
+    /// PEM: the client's own certificate first, then those that lead to an authority.
     pub certificate: PathBuf,
-    pub key: PathBuf,
+    pub key: KeyPlace,
 }
 
 impl Default for Settings {

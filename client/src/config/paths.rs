@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::Settings;
+use crate::keys::KeyPlace;
 
 /// The three folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +63,13 @@ impl Paths {
         self.share.join("inventory")
     }
 
-    pub fn device_key(&self, settings: &Settings) -> PathBuf {
-        settings.auth_private_key.clone().unwrap_or_else(|| self.data.join("mender-agent.pem"))
+    /// The key that the client makes for itself, unless the configuration names one.
+    pub fn own_key(&self) -> PathBuf {
+        self.data.join("mender-agent.pem")
+    }
+
+    pub fn device_key(&self, settings: &Settings) -> KeyPlace {
+        settings.auth_private_key.clone().unwrap_or_else(|| KeyPlace::File(self.own_key()))
     }
 
     pub fn device_type(&self, settings: &Settings) -> PathBuf {

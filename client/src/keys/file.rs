@@ -5,35 +5,87 @@ use std::{
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
+    sync::Arc,
 };
 
 use ring::rand::{SecureRandom, SystemRandom};
+use rustls::{
+    crypto::CryptoProvider,
+    pki_types::{PrivateKeyDer, pem::PemObject},
+    sign::SigningKey,
+};
 
-use super::{DeviceKey, KeyError, der, pem};
-use crate::log::Log;
+use super::{DeviceKey, KeyError, KeyPlace, pem};
+use crate::{der, log::Log};
 
 const MODE: u32 = 0o600;
 const SEED_BYTES: usize = 32;
 
-/// Reads the key; narrows the file's mode to 0600, with a warning, if it is wider.
-pub fn load(path: &Path, log: &Log) -> Result<DeviceKey, KeyError> {
-    let failed = |source| KeyError::Read { path: path.display().to_string(), source };
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
-    if mode & !MODE != 0 {
-        log.warning(format_args!("{} had mode {mode:o}; now 600", path.display()));
-        fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed)?;
-    }
-    DeviceKey::from_pem(&fs::read_to_string(path).map_err(failed)?)
+/// Reads the key; a file's mode is narrowed to 0600, with a warning, if it is wider.
+pub fn load(place: &KeyPlace, log: &Log) -> Result<DeviceKey, KeyError> {
+    let path = file(place)?;
+    DeviceKey::from_pem(&read(path, log)?).map_err(|problem| unusable(path, problem))
+}
+
+/// As [`load`], for a key that is only used inside TLS.
+pub fn tls_key(
+    place: &KeyPlace,
+    provider: &CryptoProvider,
+    log: &Log,
+) -> Result<Arc<dyn SigningKey>, KeyError> {
+    let path = file(place)?;
+    let text = read(path, log)?;
+    let key = || {
+        let block = pem::private_key(&text)?;
+        if block.is_encrypted {
+            return Err(KeyError::Encrypted);
+        }
+        let der =
+            PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| KeyError::Unsupported)?;
+        provider.key_provider.load_private_key(der).map_err(|_| KeyError::Unsupported)
+    };
+    key().map_err(|problem| unusable(path, problem))
 }
 
 /// Reads the key; makes a new one if there is no file.
-pub fn load_or_create(path: &Path, log: &Log) -> Result<DeviceKey, KeyError> {
-    match load(path, log) {
-        Err(KeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+pub fn load_or_create(place: &KeyPlace, log: &Log) -> Result<DeviceKey, KeyError> {
+    match (load(place, log), place) {
+        (Err(KeyError::Read { source, .. }), KeyPlace::File(path))
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
             replace(path, log)
         }
-        other => other,
+        (other, _) => other,
     }
+}
+
+fn file(place: &KeyPlace) -> Result<&Path, KeyError> {
+    match place {
+        KeyPlace::File(path) => Ok(path),
+        KeyPlace::Token(uri) => Err(KeyError::NoTokens { uri: uri.clone() }),
+    }
+}
+
+/// Reads a file that nobody else should. On a file system that cannot be written it is read all the
+/// same: a device that cannot show who it is cannot be repaired from afar.
+fn read(path: &Path, log: &Log) -> Result<String, KeyError> {
+    let failed = |source| KeyError::Read { path: path.display().to_string(), source };
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+    if mode & !MODE != 0 {
+        let shown = path.display();
+        match fs::set_permissions(path, Permissions::from_mode(MODE)) {
+            Ok(()) => log.warning(format_args!("{shown} had mode {mode:o}; now 600")),
+            Err(error) => log.warning(format_args!(
+                "{shown} has mode {mode:o}, which lets others read the key; \
+                 it cannot be set to 600: {error}"
+            )),
+        }
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
+fn unusable(path: &Path, problem: KeyError) -> KeyError {
+    KeyError::Unusable { path: path.display().to_string(), source: Box::new(problem) }
 }
 
 /// Makes a new key and puts it in the place of the old one.
@@ -77,12 +129,16 @@ mod tests {
         Log::new(Level::Error, Box::new(io::sink()))
     }
 
+    fn place(path: &Path) -> KeyPlace {
+        KeyPlace::File(path.to_owned())
+    }
+
     #[test]
     fn the_key_is_made_once_with_mode_0600() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mender-agent.pem");
-        let first = load_or_create(&path, &quiet()).unwrap().public_pem();
-        assert_eq!(load_or_create(&path, &quiet()).unwrap().public_pem(), first);
+        let first = load_or_create(&place(&path), &quiet()).unwrap().public_pem();
+        assert_eq!(load_or_create(&place(&path), &quiet()).unwrap().public_pem(), first);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_ne!(replace(&path, &quiet()).unwrap().public_pem(), first);
     }
@@ -93,7 +149,7 @@ mod tests {
         let path = folder.path().join("key.pem");
         fs::write(&path, generate().unwrap()).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        load(&path, &quiet()).unwrap();
+        load(&place(&path), &quiet()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -102,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.pem");
         fs::write(&path, "junk").unwrap();
-        assert!(load_or_create(&path, &quiet()).is_err());
+        assert!(load_or_create(&place(&path), &quiet()).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "junk");
     }
 }

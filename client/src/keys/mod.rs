@@ -1,13 +1,16 @@
 //! The device's key: what proves to the server that it is this device.
 //!
-//! Any key that Mender's client left is used: RSA (PKCS#1 or PKCS#8), ECDSA P-256 (SEC1 or PKCS#8)
-//! and Ed25519 (PKCS#8). A new key is Ed25519, as in Mender's client since version 4.
+//! Any key that Mender's client left is used: RSA (PKCS#1 or PKCS#8), ECDSA P-256 or P-384 (SEC1 or
+//! PKCS#8) and Ed25519 (PKCS#8). A new key is Ed25519, as in Mender's client since version 4.
+//! P-521 is left out: its arithmetic weighs as much as that of all others together.
 
-mod der;
 mod file;
 mod pem;
+mod place;
 
+use p384::ecdsa::{DerSignature, SigningKey as P384KeyPair, signature::hazmat::PrehashSigner};
 use ring::{
+    digest::{SHA256, digest},
     rand::SystemRandom,
     rsa,
     signature::{
@@ -15,28 +18,36 @@ use ring::{
     },
 };
 
-pub use file::{load, load_or_create, replace};
+pub use file::{load, load_or_create, replace, tls_key};
+pub use place::{KeyPlace, TokenUri};
 
-use der::Spki;
+use crate::der::{self, Spki};
 
 /// The key cannot be read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("cannot read the device key {path}")]
+    #[error("cannot read the key {path}")]
     Read { path: String, source: std::io::Error },
-    #[error("cannot write the device key {path}")]
+    #[error("cannot write the key {path}")]
     Write { path: String, source: std::io::Error },
-    #[error("the key file holds no PEM private key")]
+    #[error("cannot use the key {path}")]
+    Unusable { path: String, source: Box<Self> },
+    #[error("the file holds no PEM private key")]
     NoKey,
     #[error("encrypted keys are not supported; store the key without a passphrase, mode 0600")]
     Encrypted,
     #[error(
         "the key is malformed or of an unsupported kind; use RSA with at least 2048 bits, \
-             ECDSA P-256 or Ed25519"
+         ECDSA P-256 or P-384, or Ed25519"
     )]
     Unsupported,
     #[error("no randomness to be had from the system")]
     Random,
+    #[error(
+        "{uri} lies in a token, of which this build of rota-client knows nothing; \
+         build it with the cargo feature \"pkcs11\""
+    )]
+    NoTokens { uri: TokenUri },
 }
 
 /// The device's private key.
@@ -45,6 +56,7 @@ pub struct DeviceKey(Kind);
 enum Kind {
     Rsa(Box<rsa::KeyPair>),
     P256(EcdsaKeyPair),
+    P384(Box<P384KeyPair>),
     Ed25519(Ed25519KeyPair),
 }
 
@@ -53,6 +65,7 @@ impl std::fmt::Debug for DeviceKey {
         let kind = match &self.0 {
             Kind::Rsa(_) => "RSA",
             Kind::P256(_) => "P-256",
+            Kind::P384(_) => "P-384",
             Kind::Ed25519(_) => "Ed25519",
         };
         write!(f, "DeviceKey({kind})")
@@ -62,17 +75,14 @@ impl std::fmt::Debug for DeviceKey {
 impl DeviceKey {
     /// Reads the first private key of a PEM file.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        let block = pem::blocks(text)
-            .into_iter()
-            .find(|block| block.label.ends_with("PRIVATE KEY"))
-            .ok_or(KeyError::NoKey)?;
-        if block.label == "ENCRYPTED PRIVATE KEY" || block.is_encrypted {
+        let block = pem::private_key(text)?;
+        if block.is_encrypted {
             return Err(KeyError::Encrypted);
         }
         let der = &block.content;
         let kind = match block.label.as_str() {
             "RSA PRIVATE KEY" => rsa::KeyPair::from_der(der).ok().map(Box::new).map(Kind::Rsa),
-            "EC PRIVATE KEY" => der::sec1(der).and_then(|(private, public)| p256(private, public)),
+            "EC PRIVATE KEY" => der::sec1(der).and_then(|(private, public)| ec(private, public)),
             "PRIVATE KEY" => pkcs8(der),
             _ => None,
         };
@@ -84,6 +94,7 @@ impl DeviceKey {
         let spki = match &self.0 {
             Kind::Rsa(key) => Spki::Rsa.encode(key.public().as_ref()),
             Kind::P256(key) => Spki::P256.encode(key.public_key().as_ref()),
+            Kind::P384(key) => Spki::P384.encode(&public_point(key)),
             Kind::Ed25519(key) => Spki::Ed25519.encode(key.public_key().as_ref()),
         };
         pem::encode("PUBLIC KEY", &spki)
@@ -104,6 +115,12 @@ impl DeviceKey {
                 .sign(&random, message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|_| KeyError::Random),
+            Kind::P384(key) => {
+                let hash = digest(&SHA256, message);
+                let signature: DerSignature =
+                    key.sign_prehash(hash.as_ref()).map_err(|_| KeyError::Unsupported)?;
+                Ok(signature.as_bytes().to_vec())
+            }
             Kind::Ed25519(key) => Ok(key.sign(message).as_ref().to_vec()),
         }
     }
@@ -119,7 +136,24 @@ fn pkcs8(der: &[u8]) -> Option<Kind> {
         return Some(Kind::Rsa(Box::new(key)));
     }
     let (private, public) = der::sec1(der::pkcs8_content(der)?)?;
-    p256(private, public)
+    ec(private, public)
+}
+
+/// The private half has the length of its curve's order.
+fn ec(private: &[u8], public: &[u8]) -> Option<Kind> {
+    match private.len() {
+        32 => p256(private, public),
+        48 => {
+            let key = P384KeyPair::from_slice(private).ok()?;
+            // Other curves have keys of this length.
+            (public_point(&key) == public).then(|| Kind::P384(Box::new(key)))
+        }
+        _ => None,
+    }
+}
+
+fn public_point(key: &P384KeyPair) -> Vec<u8> {
+    key.verifying_key().to_encoded_point(false).as_bytes().to_vec()
 }
 
 fn p256(private: &[u8], public: &[u8]) -> Option<Kind> {
@@ -138,8 +172,8 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use ring::signature::{
-        ECDSA_P256_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
-        VerificationAlgorithm,
+        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256,
+        UnparsedPublicKey, VerificationAlgorithm,
     };
 
     use super::*;
@@ -159,6 +193,7 @@ mod tests {
         match &key.0 {
             Kind::Rsa(key) => key.public().as_ref().to_vec(),
             Kind::P256(key) => key.public_key().as_ref().to_vec(),
+            Kind::P384(key) => public_point(key),
             Kind::Ed25519(key) => key.public_key().as_ref().to_vec(),
         }
     }
@@ -183,6 +218,8 @@ mod tests {
         check(&openssl(&["genpkey", "-algorithm", "ed25519"]), &ED25519);
         let curve = ["-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
         check(&openssl(&[&["genpkey"], &curve[..]].concat()), &ECDSA_P256_SHA256_ASN1);
+        let curve = ["-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"];
+        check(&openssl(&[&["genpkey"], &curve[..]].concat()), &ECDSA_P384_SHA256_ASN1);
         // With a parameter block before the key, as `openssl ecparam -genkey` writes it.
         check(&openssl(&["ecparam", "-name", "prime256v1", "-genkey"]), &ECDSA_P256_SHA256_ASN1);
     }
@@ -194,8 +231,12 @@ mod tests {
 
     #[test]
     fn other_keys_are_refused_with_a_reason() {
-        let p384 = openssl(&["ecparam", "-name", "secp384r1", "-genkey"]);
-        assert!(matches!(DeviceKey::from_pem(&p384), Err(KeyError::Unsupported)));
+        for curve in ["secp521r1", "secp256k1", "brainpoolP384r1"] {
+            let key = openssl(&["ecparam", "-name", curve, "-genkey"]);
+            assert!(matches!(DeviceKey::from_pem(&key), Err(KeyError::Unsupported)), "{curve}");
+        }
+        let short = openssl(&["genrsa", "1024"]);
+        assert!(matches!(DeviceKey::from_pem(&short), Err(KeyError::Unsupported)));
         let locked = openssl(&["genpkey", "-algorithm", "ed25519", "-aes256", "-pass", "pass:x"]);
         assert!(matches!(DeviceKey::from_pem(&locked), Err(KeyError::Encrypted)));
         assert!(matches!(DeviceKey::from_pem("no key"), Err(KeyError::NoKey)));

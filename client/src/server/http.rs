@@ -8,9 +8,16 @@ use std::{
 use ureq::{
     Agent, Body, Error,
     http::{HeaderMap, Method, Request, Response, header},
+    unversioned::{
+        resolver::DefaultResolver,
+        transport::{ConnectProxyConnector, Connector, TcpConnector},
+    },
 };
 
-use super::{ServerError, TlsError, Trust, tls};
+use super::{
+    ServerError, TlsError, Trust,
+    tls::{self, TlsConnector},
+};
 use crate::{log::Log, time::parse_http_date};
 
 const CONNECT: Duration = Duration::from_secs(30);
@@ -56,8 +63,10 @@ pub(super) struct Answer {
 impl Http {
     /// Reads certificates; proxies come from the environment.
     pub(super) fn new(trust: &Trust, log: &Log) -> Result<Self, TlsError> {
+        let tls = TlsConnector::new(tls::client_config(trust, log)?);
+        let connector =
+            ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(tls);
         let config = Agent::config_builder()
-            .tls_config(tls::config(trust, log)?)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -66,7 +75,7 @@ impl Http {
             .timeout_per_write(Some(SILENCE))
             .user_agent(concat!("rota-client/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { agent: config.into() })
+        Ok(Self { agent: Agent::with_parts(config, connector, DefaultResolver::default()) })
     }
 
     /// A request whose answer fits into memory.

@@ -1,5 +1,6 @@
 //! The server, as a device sees it: authentication, polls, reports, inventory and downloads.
 
+mod authority;
 mod download;
 mod http;
 mod session;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use rota_rest::device::{Attribute, LogMessage};
 
+pub use authority::{Authority, Token};
 pub use http::HttpError;
 pub use session::{Session, SessionSettings};
 pub use tls::{TlsError, Trust};

@@ -10,3 +10,11 @@ mod download;
 mod fake_server;
 mod session;
 mod tls;
+
+/// What OpenSSL writes.
+fn openssl(arguments: &[&str]) -> String {
+    let output = std::process::Command::new("openssl").args(arguments).output();
+    let output = output.expect("openssl is installed (make setup)");
+    assert!(output.status.success(), "openssl {arguments:?}");
+    String::from_utf8(output.stdout).unwrap()
+}

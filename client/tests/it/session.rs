@@ -14,7 +14,7 @@ use rota_client::{
     log::{Level, Log},
     machine::{DeploymentId, Status},
     records::Software,
-    server::{Server, ServerError, Session, SessionSettings, Trust},
+    server::{Authority, Server, ServerError, Session, SessionSettings, Trust},
     wake::Wake,
 };
 use rota_rest::device::{Attribute, LogMessage};
@@ -46,14 +46,16 @@ pub(crate) fn session_with(servers: &[&FakeServer], config: &Settings) -> (Sessi
         servers: servers.iter().map(|server| server.url()).collect(),
         tenant_token: Some("tenant".to_owned()),
         device_tier: "standard".to_owned(),
-        device_key: folder.path().join("key.pem"),
+        device_key: folder.path().join("key.pem").into(),
         is_key_static: false,
         identity_script: script,
         device_type_file: folder.path().join("device_type"),
         retry_download_count: config.retry_download_count,
         trust: Trust::new(config),
     };
-    (Session::new(settings, Wake::default(), quiet()), folder)
+    let wake = Wake::default();
+    let authority = Authority::new(settings, wake.clone(), quiet());
+    (Session::new(authority, wake, quiet()), folder)
 }
 
 /// A server that gives tokens, and asks `handler` about everything else.
@@ -84,7 +86,7 @@ fn instructions() -> Vec<u8> {
 fn an_authentication_request_is_signed_over_its_exact_bytes() {
     let server = server(|_| Response::empty(204));
     let (mut session, _folder) = session(&[&server]);
-    session.authenticate().unwrap();
+    session.poll(&software()).unwrap();
 
     let request = server.requests().remove(0);
     let body = request.json();

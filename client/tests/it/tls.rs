@@ -1,16 +1,27 @@
-//! Whom the client trusts.
+//! Whom the client trusts, and how it shows who it is.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rota_client::{config::Settings, server::ServerError};
-use rustls::{
-    ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer},
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SignatureAlgorithm,
 };
+use rota_client::{
+    config::{HttpsClient, Settings},
+    keys::KeyPlace,
+    records::Software,
+    server::{Server, ServerError},
+};
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::WebPkiClientVerifier,
+};
+use tempfile::TempDir;
 
 use crate::{
     fake_server::{FakeServer, Response},
+    openssl,
     session::session_with,
 };
 
@@ -19,30 +30,95 @@ struct Identity {
     key: KeyPair,
 }
 
-fn server(identity: &Identity) -> FakeServer {
-    let chain = vec![CertificateDer::from(identity.certificate.der().to_vec())];
-    let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    FakeServer::start_with(Some(Arc::new(config)), |_| Response::new(200, "token"))
+impl Identity {
+    fn chain(&self) -> Vec<CertificateDer<'static>> {
+        vec![CertificateDer::from(self.certificate.der().to_vec())]
+    }
+
+    fn der(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    }
+}
+
+/// Signs certificates.
+struct Authority {
+    params: CertificateParams,
+    key: KeyPair,
+    certificate: rcgen::Certificate,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let params = authority_params(name);
+        let certificate = params.self_signed(&key).unwrap();
+        Self { params, key, certificate }
+    }
+
+    /// An authority that this one vouches for.
+    fn intermediate(&self, name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let params = authority_params(name);
+        let certificate = params.signed_by(&key, &self.issuer()).unwrap();
+        Self { params, key, certificate }
+    }
+
+    fn sign(&self, name: &str, key: KeyPair) -> Identity {
+        let certificate = params(name).signed_by(&key, &self.issuer()).unwrap();
+        Identity { certificate, key }
+    }
+
+    fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        Issuer::from_params(&self.params, &self.key)
+    }
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = params(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
 }
 
 fn params(name: &str) -> CertificateParams {
     CertificateParams::new(vec![name.to_owned()]).unwrap()
 }
 
-fn self_signed(name: &str) -> Identity {
+fn self_signed(params: &CertificateParams) -> Identity {
     let key = KeyPair::generate().unwrap();
-    Identity { certificate: params(name).self_signed(&key).unwrap(), key }
+    Identity { certificate: params.self_signed(&key).unwrap(), key }
 }
 
-/// Authenticates at a server, with `trusted` as `ServerCertificate`.
-fn authenticate(
+/// A server that lets in clients of this authority only, if one is given.
+fn server(identity: &Identity, clients_of: Option<&Authority>) -> FakeServer {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match clients_of {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.certificate.der().clone()).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.unwrap())
+        }
+    };
+    let config = builder.with_single_cert(identity.chain(), identity.der()).unwrap();
+    FakeServer::start_with(Some(Arc::new(config)), |request| match request.method.as_str() {
+        "POST" if request.path.ends_with("auth_requests") => Response::new(200, "token"),
+        _ => Response::empty(204),
+    })
+}
+
+fn poll(server: &FakeServer, settings: &Settings) -> Result<(), ServerError> {
+    session_with(&[server], settings).0.poll(&Software::default()).map(|_| ())
+}
+
+/// Polls a server, with `trusted` as `ServerCertificate`.
+fn poll_trusting(
     server: &FakeServer,
     trusted: Option<&rcgen::Certificate>,
     skip_verify: bool,
@@ -52,39 +128,151 @@ fn authenticate(
     if let Some(certificate) = trusted {
         fs::write(&path, certificate.pem()).unwrap();
     }
-    let settings =
-        Settings { server_certificate: trusted.map(|_| path), skip_verify, ..Settings::default() };
-    session_with(&[server], &settings).0.authenticate()
+    let server_certificate = trusted.map(|_| path);
+    poll(server, &Settings { server_certificate, skip_verify, ..Settings::default() })
 }
 
 #[test]
 fn a_servers_own_certificate_can_be_trusted() {
-    let identity = self_signed("localhost");
-    let server = server(&identity);
-    authenticate(&server, Some(&identity.certificate), false).unwrap();
+    for params in [params("localhost"), authority_params("localhost")] {
+        let identity = self_signed(&params);
+        poll_trusting(&server(&identity, None), Some(&identity.certificate), false).unwrap();
+    }
 }
 
 #[test]
 fn a_private_authority_can_be_trusted() {
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca_params = params("authority");
-    ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = ca_params.self_signed(&ca_key).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let issuer = Issuer::from_params(&ca_params, &ca_key);
-    let certificate = params("localhost").signed_by(&key, &issuer).unwrap();
-    let server = server(&Identity { certificate, key });
-    authenticate(&server, Some(&ca), false).unwrap();
+    let authority = Authority::new("authority");
+    let identity = authority.sign("localhost", KeyPair::generate().unwrap());
+    poll_trusting(&server(&identity, None), Some(&authority.certificate), false).unwrap();
 }
 
 #[test]
 fn strangers_and_other_names_are_refused_unless_nothing_is_verified() {
-    let (stranger, other) = (self_signed("localhost"), self_signed("elsewhere"));
-    for (identity, trusted) in [(&stranger, None), (&other, Some(&other.certificate))] {
-        let server = server(identity);
-        let refused = authenticate(&server, trusted, false);
+    let stranger = self_signed(&params("localhost"));
+    let other = self_signed(&params("elsewhere"));
+    let other_authority = self_signed(&authority_params("elsewhere"));
+    let mut past = authority_params("localhost");
+    past.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let mut future = authority_params("localhost");
+    future.not_before = rcgen::date_time_ymd(2999, 1, 1);
+    let (expired, unborn) = (self_signed(&past), self_signed(&future));
+    for (identity, trusted) in [
+        (&stranger, None),
+        (&stranger, Some(&expired.certificate)),
+        (&other, Some(&other.certificate)),
+        (&other_authority, Some(&other_authority.certificate)),
+        (&expired, Some(&expired.certificate)),
+        (&unborn, Some(&unborn.certificate)),
+    ] {
+        let server = server(identity, None);
+        let refused = poll_trusting(&server, trusted, false);
         assert!(matches!(refused, Err(ServerError::Http(_))), "{refused:?}");
         assert!(server.requests().is_empty());
-        authenticate(&server, trusted, true).unwrap();
+        poll_trusting(&server, trusted, true).unwrap();
     }
+}
+
+/// A client's certificate and key in files.
+struct ClientFiles(TempDir);
+
+impl ClientFiles {
+    fn new(chain: &[&rcgen::Certificate], key: &str) -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        let chain: String = chain.iter().map(|certificate| certificate.pem()).collect();
+        fs::write(files.path("client.crt"), chain).unwrap();
+        fs::write(files.path("client.key"), key).unwrap();
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Polls a server that is not verified.
+    fn poll(&self, server: &FakeServer) -> Result<(), ServerError> {
+        let https_client = HttpsClient {
+            certificate: self.path("client.crt"),
+            key: KeyPlace::File(self.path("client.key")),
+        };
+        let https_client = Some(https_client);
+        poll(server, &Settings { https_client, skip_verify: true, ..Settings::default() })
+    }
+}
+
+#[test]
+fn every_kind_of_key_proves_a_client() {
+    let authority = Authority::new("devices");
+    let server = server(&self_signed(&params("localhost")), Some(&authority));
+    let made = |algorithm: &'static SignatureAlgorithm| {
+        KeyPair::generate_for(algorithm).unwrap().serialize_pem()
+    };
+    for key in [
+        made(&PKCS_ECDSA_P256_SHA256),
+        made(&PKCS_ECDSA_P384_SHA384),
+        made(&PKCS_ED25519),
+        openssl(&["genrsa", "2048"]),
+    ] {
+        let identity = authority.sign("device", KeyPair::from_pem(&key).unwrap());
+        let files = ClientFiles::new(&[&identity.certificate], &key);
+        files.poll(&server).unwrap();
+    }
+    // The forms of long ago.
+    for pem in [
+        openssl(&["genrsa", "-traditional", "2048"]),
+        openssl(&["ecparam", "-name", "prime256v1", "-genkey"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, &pem).unwrap();
+        let modern = openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", path.to_str().unwrap()]);
+        let identity = authority.sign("device", KeyPair::from_pem(&modern).unwrap());
+        ClientFiles::new(&[&identity.certificate], &pem).poll(&server).unwrap();
+    }
+}
+
+#[test]
+fn a_client_shows_the_chain_that_leads_to_the_authority() {
+    let authority = Authority::new("devices");
+    let between = authority.intermediate("devices of this year");
+    let identity = between.sign("device", KeyPair::generate().unwrap());
+    let server = server(&self_signed(&params("localhost")), Some(&authority));
+    let key = identity.key.serialize_pem();
+    ClientFiles::new(&[&identity.certificate, &between.certificate], &key).poll(&server).unwrap();
+    let outcome = ClientFiles::new(&[&identity.certificate], &key).poll(&server);
+    assert!(matches!(outcome, Err(ServerError::Http(_))), "{outcome:?}");
+}
+
+#[test]
+fn without_a_certificate_of_its_authority_a_server_lets_nobody_in() {
+    let authority = Authority::new("devices");
+    let server = server(&self_signed(&params("localhost")), Some(&authority));
+    let outcome = poll_trusting(&server, None, true);
+    assert!(matches!(outcome, Err(ServerError::Http(_))), "{outcome:?}");
+    let stranger = self_signed(&params("device"));
+    let files = ClientFiles::new(&[&stranger.certificate], &stranger.key.serialize_pem());
+    assert!(matches!(files.poll(&server), Err(ServerError::Http(_))));
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn client_files_that_cannot_be_used_are_named() {
+    let server = server(&self_signed(&params("localhost")), None);
+    let (one, other) = (self_signed(&params("device")), self_signed(&params("device")));
+    let key = one.key.serialize_pem();
+    let problem = |chain: &[&rcgen::Certificate], key: &str| {
+        let files = ClientFiles::new(chain, key);
+        let error = files.poll(&server).unwrap_err();
+        rota_client::log::chain(&error).replace(&files.0.path().display().to_string(), "")
+    };
+    let locked = openssl(&["genpkey", "-algorithm", "ed25519", "-aes256", "-pass", "pass:x"]);
+    for (problem, expected) in [
+        (problem(&[], &key), "/client.crt holds no certificate in PEM"),
+        (problem(&[&one.certificate], ""), "/client.key: the file holds no PEM private key"),
+        (problem(&[&one.certificate], &locked), "encrypted keys are not supported"),
+        (problem(&[&other.certificate], &key), "is not that of the key /client.key"),
+    ] {
+        assert!(problem.contains(expected), "{problem}");
+    }
+    assert!(server.requests().is_empty());
 }

@@ -1,32 +1,43 @@
-//! Just enough DER to write public keys, and to find the two halves of an elliptic curve key.
+//! Just enough DER to write public keys, to find the two halves of an elliptic curve key, and to
+//! see how long a certificate is valid.
+
+use std::time::UNIX_EPOCH;
+
+use crate::time::parse_digits;
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const NULL: u8 = 0x05;
 const OID: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
+const CONTEXT_0: u8 = 0xa0;
 const CONTEXT_1: u8 = 0xa1;
 
 // Object identifiers of RFC 3279, 5480 and 8410, as their encoded content.
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
 /// The kinds of public keys in `SubjectPublicKeyInfo` documents.
-#[derive(Clone, Copy)]
-pub(super) enum Spki {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spki {
     Rsa,
     P256,
+    P384,
     Ed25519,
 }
 
 impl Spki {
-    pub(super) fn encode(self, public_key: &[u8]) -> Vec<u8> {
+    pub(crate) fn encode(self, public_key: &[u8]) -> Vec<u8> {
         let algorithm = match self {
             Self::Rsa => [element(OID, RSA), element(NULL, &[])].concat(),
             Self::P256 => [element(OID, EC), element(OID, P256)].concat(),
+            Self::P384 => [element(OID, EC), element(OID, P384)].concat(),
             Self::Ed25519 => element(OID, ED25519),
         };
         let bits = [&[0], public_key].concat();
@@ -36,7 +47,7 @@ impl Spki {
 }
 
 /// PKCS#8 version 1 of an Ed25519 seed (RFC 8410): the form that every tool reads.
-pub(super) fn ed25519_pkcs8(seed: &[u8]) -> Vec<u8> {
+pub(crate) fn ed25519_pkcs8(seed: &[u8]) -> Vec<u8> {
     let content = [
         element(INTEGER, &[0]),
         element(SEQUENCE, &element(OID, ED25519)),
@@ -46,7 +57,7 @@ pub(super) fn ed25519_pkcs8(seed: &[u8]) -> Vec<u8> {
 }
 
 /// The key inside a PKCS#8 document.
-pub(super) fn pkcs8_content(der: &[u8]) -> Option<&[u8]> {
+pub(crate) fn pkcs8_content(der: &[u8]) -> Option<&[u8]> {
     let mut document = Reader(Reader(der).take(SEQUENCE)?);
     document.take(INTEGER)?;
     document.take(SEQUENCE)?;
@@ -54,7 +65,7 @@ pub(super) fn pkcs8_content(der: &[u8]) -> Option<&[u8]> {
 }
 
 /// Private and public half of a SEC1 document (RFC 5915). OpenSSL always writes the public half.
-pub(super) fn sec1(der: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn sec1(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut document = Reader(Reader(der).take(SEQUENCE)?);
     document.take(INTEGER)?;
     let private = document.take(OCTET_STRING)?;
@@ -65,6 +76,35 @@ pub(super) fn sec1(der: &[u8]) -> Option<(&[u8], &[u8])> {
             return Some((private, public));
         }
     }
+}
+
+/// From when to when a certificate (RFC 5280) is valid, in seconds since 1970.
+pub(crate) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
+    let mut signed = Reader(Reader(Reader(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
+    // The first version has no version.
+    if signed.next()?.0 == CONTEXT_0 {
+        signed.take(INTEGER)?;
+    }
+    for _algorithm_and_issuer in 0..2 {
+        signed.take(SEQUENCE)?;
+    }
+    let mut validity = Reader(signed.take(SEQUENCE)?);
+    Some((time(&mut validity)?, time(&mut validity)?))
+}
+
+fn time(times: &mut Reader<'_>) -> Option<u64> {
+    let (tag, text) = times.next()?;
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    let digits = match tag {
+        GENERALIZED_TIME => text.to_owned(),
+        // Years with two digits end with 2049.
+        UTC_TIME if text.get(..2)? < "50" => format!("20{text}"),
+        UTC_TIME => format!("19{text}"),
+        _ => return None,
+    };
+    // A certificate from before 1970 is valid from 1970 on, as far as a clock can tell.
+    let time = parse_digits(&digits)?;
+    Some(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 fn element(tag: u8, content: &[u8]) -> Vec<u8> {

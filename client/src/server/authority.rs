@@ -1,0 +1,194 @@
+//! The device's token: got by one at a time, shared by all who need it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rota_rest::device::AuthRequest;
+use ureq::http::Method;
+
+use super::{
+    ServerError, SessionSettings,
+    http::Http,
+    session::{JSON, encode},
+};
+use crate::{
+    identity::identity,
+    keys,
+    log::{Log, chain},
+    wake::Wake,
+};
+
+const AUTHENTICATION: &str = "/api/devices/v1/authentication/auth_requests";
+
+/// What a server gave this device.
+#[derive(Clone)]
+pub struct Token {
+    /// Without a slash at the end.
+    pub server: Arc<str>,
+    /// The header `Authorization` of requests with this token.
+    pub(super) bearer: Arc<str>,
+    /// Counts the tokens of this process.
+    pub(super) number: u64,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// Gets tokens and keeps the newest. Clones share it.
+#[derive(Clone)]
+pub struct Authority(Arc<Shared>);
+
+struct Shared {
+    settings: SessionSettings,
+    wake: Wake,
+    log: Log,
+    state: Mutex<State>,
+    /// Held while a server is asked, so that all who need a token wait for the same one.
+    asking: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Token>,
+    /// How many times servers were asked.
+    asked: u64,
+    /// Made with the first request: certificates that cannot be read must not keep the client from
+    /// rolling back the update that broke them.
+    http: Option<Http>,
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Authority").field(&self.state().token).finish()
+    }
+}
+
+impl Authority {
+    pub fn new(settings: SessionSettings, wake: Wake, log: Log) -> Self {
+        let (state, asking) = <(Mutex<State>, Mutex<()>)>::default();
+        Self(Arc::new(Shared { settings, wake, log, state, asking }))
+    }
+
+    /// The token in use; `None` while the device has none.
+    pub fn current(&self) -> Option<Token> {
+        self.state().token.clone()
+    }
+
+    /// The token in use, or a new one.
+    pub(super) fn token(&self) -> Result<Token, ServerError> {
+        self.current().map_or_else(|| self.authenticate(), Ok)
+    }
+
+    /// Gets a token from the first server that gives one. Who comes while servers are being asked
+    /// waits for that outcome.
+    pub fn authenticate(&self) -> Result<Token, ServerError> {
+        let asked_before = self.state().asked;
+        let _one_at_a_time = self.0.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
+        if let Some(token) = state.token.as_ref().filter(|_| state.asked != asked_before) {
+            return Ok(token.clone());
+        }
+        drop(state);
+        self.forget();
+        let outcome = self.ask();
+        let mut state = self.state();
+        state.asked += 1;
+        let number = state.asked;
+        let outcome = outcome.map(|(server, bearer)| Token { server, bearer, number });
+        state.token = outcome.as_ref().ok().cloned();
+        outcome
+    }
+
+    /// Forgets the token. Certificates are read anew as well, in case they were renewed.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        (state.token, state.http) = (None, None);
+    }
+
+    /// Forgets this token; one that came since stays.
+    pub(super) fn reject(&self, token: &Token) {
+        if self.current().is_some_and(|current| current.number == token.number) {
+            self.forget();
+        }
+    }
+
+    pub(super) fn http(&self) -> Result<Http, ServerError> {
+        let mut state = self.state();
+        if let Some(http) = &state.http {
+            return Ok(http.clone());
+        }
+        let http = Http::new(&self.0.settings.trust, &self.0.log)?;
+        Ok(state.http.insert(http).clone())
+    }
+
+    pub(super) fn settings(&self) -> &SessionSettings {
+        &self.0.settings
+    }
+
+    fn ask(&self) -> Result<(Arc<str>, Arc<str>), ServerError> {
+        let Shared { settings, wake, log, .. } = &*self.0;
+        let key = if settings.is_key_static {
+            keys::load(&settings.device_key, log)?
+        } else {
+            keys::load_or_create(&settings.device_key, log)?
+        };
+        let request = AuthRequest {
+            id_data: identity(&settings.identity_script, wake, log)?,
+            pubkey: key.public_pem(),
+            tenant_token: settings.tenant_token.clone(),
+            tier: Some(settings.device_tier.clone()),
+        };
+        let body = encode("authentication", &request)?;
+        let signature = STANDARD.encode(key.sign(&body)?);
+        let mut last = ServerError::NoServer;
+        let http = self.http()?;
+        for server in &settings.servers {
+            match ask_for_token(&http, server, &signature, &body) {
+                Ok(bearer) => {
+                    log.info(format_args!("authenticated at {server}"));
+                    return Ok((server.as_str().into(), bearer.into()));
+                }
+                Err(error) => {
+                    log.warning(format_args!("not authenticated: {}", chain(&error)));
+                    last = error;
+                }
+            }
+            wake.check()?;
+        }
+        Err(last)
+    }
+
+    /// Whatever happened to its last owner, each part of the state is sound.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ask_for_token(
+    http: &Http,
+    server: &str,
+    signature: &str,
+    body: &[u8],
+) -> Result<String, ServerError> {
+    let headers = [
+        ("X-MEN-Signature", signature),
+        ("Authorization", "API_KEY"),
+        ("Content-Type", JSON),
+        ("Accept", JSON),
+    ];
+    let url = format!("{server}{AUTHENTICATION}");
+    let answer = http.request(&Method::POST, &url, &headers, body)?;
+    match answer.status {
+        200 => Ok(format!("Bearer {}", String::from_utf8_lossy(&answer.body).trim())),
+        401 => {
+            Err(ServerError::Unauthorized { reason: format!("{server} has not accepted it (yet)") })
+        }
+        _ => Err(answer.refusal("the authentication")),
+    }
+}
