@@ -24,7 +24,7 @@ mod recovery;
 mod route;
 mod sync;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use action::{
     Action, Call, Event, Retry, ScriptPoint, ScriptState, SoftwareChange, Status, Task,
@@ -48,6 +48,15 @@ pub enum State {
     Sync(SyncPhase),
     /// An update is under way.
     Update { phase: Phase, update: Box<Update> },
+}
+
+impl State {
+    /// The shell was to journal this state, and could not.
+    pub fn set_unsaved(&mut self) {
+        if let Self::Update { update, .. } = self {
+            update.is_unsaved = true;
+        }
+    }
 }
 
 /// Whether the state must be in the journal before the action starts.
@@ -100,6 +109,8 @@ pub fn roll_back_standalone(mut update: Update) -> Transition {
         update.health = Health::RolledBack;
         update.committed = false;
         Phase::RollbackEnter
+    } else if update.stage == Stage::UpdateError {
+        Phase::FailureEnter
     } else {
         Phase::Cleanup
     };

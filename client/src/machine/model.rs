@@ -182,6 +182,12 @@ pub struct Update {
     /// Journal writes and restarts so far; see [`super::MAX_SAVES`].
     #[serde(default)]
     pub saves: u32,
+    /// The client was started with this update under way.
+    #[serde(skip)]
+    pub is_resumed: bool,
+    /// The last attempt to journal it failed.
+    #[serde(skip)]
+    pub is_unsaved: bool,
 }
 
 impl Update {
@@ -196,6 +202,8 @@ impl Update {
             failed_part: None,
             committed: false,
             saves: 0,
+            is_resumed: false,
+            is_unsaved: false,
         }
     }
 

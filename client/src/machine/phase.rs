@@ -66,6 +66,9 @@ pub enum Phase {
     StateLoop,
     Record,
     Cleanup,
+    /// As `Cleanup`, while the journal does not hold yet what is installed: room is made first.
+    CleanupUnrecorded,
+    RecordAgain,
     /// Standalone: record that the cleanup failed.
     RecordCleanupFailure,
     ReportOutcome,
@@ -76,8 +79,12 @@ pub enum Phase {
 
 impl Phase {
     /// What to journal before the action, and whether the action depends on it.
-    pub(super) fn journal(self) -> Option<(Stage, Journal)> {
+    pub(super) fn journal(self, update: &Update) -> Option<(Stage, Journal)> {
         Some(match self {
+            // A failure on the way back must outlive the reboot.
+            Self::RollbackReboot if update.health == Health::RollbackFailed => {
+                (Stage::RollbackReboot, Journal::Attempt)
+            }
             Self::DownloadEnter | Self::StorePayload => (Stage::UpdateStore, Journal::Required),
             Self::InstallEnter => (Stage::UpdateInstall, Journal::Required),
             Self::RebootEnter => (Stage::Reboot, Journal::Required),
@@ -147,8 +154,10 @@ impl Phase {
             Self::FailureLeave => Action::RunScripts(S::ArtifactFailure, Leave),
 
             Self::StateLoop => Action::Record(SoftwareChange::UpdatedInconsistent),
-            Self::Record | Self::RecordCleanupFailure => Action::Record(software_change(update)),
-            Self::Cleanup => Action::Cleanup,
+            Self::Record | Self::RecordAgain | Self::RecordCleanupFailure => {
+                Action::Record(software_change(update))
+            }
+            Self::Cleanup | Self::CleanupUnrecorded => Action::Cleanup,
             Self::ReportOutcome => Action::Report(final_status(update.health), Retry::UntilGivenUp),
             Self::UploadLog => Action::UploadLog,
             Self::Forget => Action::Forget,

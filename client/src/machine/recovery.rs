@@ -1,6 +1,6 @@
 //! Where an interrupted update goes on after a power cut or a restart.
 
-use super::{FailedPart, Health, MAX_SAVES, Phase, Stage, Transition, Update, route};
+use super::{FailedPart, Health, Journal, MAX_SAVES, Phase, Stage, Transition, Update, route};
 
 /// Reading the journal back counts as much as writing it twice, so that a device which loses power
 /// again and again at the same point gives up in the end.
@@ -11,6 +11,7 @@ const SAVES_PER_RESTART: u32 = 2;
 /// A cut while something was being changed leads to the rollback check; a cut in a reboot is that
 /// reboot; whatever may run twice runs again.
 pub fn recover(mut update: Update) -> Transition {
+    update.is_resumed = true;
     update.saves = update.saves.saturating_add(SAVES_PER_RESTART);
     if update.saves > MAX_SAVES {
         return route::enter_state_loop(update);
@@ -42,5 +43,10 @@ pub fn recover(mut update: Update) -> Transition {
             Phase::AskRollback
         }
     };
-    route::enter(phase, update)
+    let mut first = route::enter(phase, update);
+    if first.journal == Journal::No {
+        // Restarts count even where the first step is only a question.
+        first.journal = Journal::Attempt;
+    }
+    first
 }

@@ -6,7 +6,7 @@ use super::{
 };
 
 pub(super) fn enter(phase: Phase, mut update: Update) -> Transition {
-    let journal = match phase.journal() {
+    let journal = match phase.journal(&update) {
         None => Journal::No,
         Some((stage, journal)) => {
             update.saves = update.saves.saturating_add(1);
@@ -14,6 +14,7 @@ pub(super) fn enter(phase: Phase, mut update: Update) -> Transition {
                 return enter_state_loop(update);
             }
             update.stage = stage;
+            update.is_unsaved = false;
             journal
         }
     };
@@ -97,12 +98,13 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
             if update.health.is_inconsistent() { P::Record } else { next }
         }
 
-        P::StateLoop => P::ReportOutcome,
-        P::Record => {
-            let next = unless(done, &mut update, P::Cleanup);
-            if update.is_empty() { end(&update) } else { next }
-        }
-        P::Cleanup if done => end(&update),
+        P::Record if update.is_empty() => unless(done, &mut update, P::ReportOutcome),
+        P::Record if done => P::Cleanup,
+        P::Record => P::CleanupUnrecorded,
+        // What counts is that the device knows what it runs.
+        P::CleanupUnrecorded => P::RecordAgain,
+        P::RecordAgain => unless(done, &mut update, P::ReportOutcome),
+        P::Cleanup if done => P::ReportOutcome,
         P::Cleanup => {
             update.failed_part.get_or_insert(FailedPart::Cleanup);
             if update.is_standalone() && update.artifact.is_some() {
@@ -112,10 +114,10 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
                 if update.health == Health::Good {
                     update.health = Health::Failed;
                 }
-                end(&update)
+                P::ReportOutcome
             }
         }
-        P::RecordCleanupFailure => end(&update),
+        P::StateLoop | P::RecordCleanupFailure => P::ReportOutcome,
 
         // A log is of use only for a failure that the server has accepted.
         P::ReportOutcome if done && update.health.is_failure() => P::UploadLog,
@@ -124,6 +126,8 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         P::Forget => return sync::enter(SyncPhase::IdleEnter),
         P::Finish => P::Finish,
     };
+    // An operator sees the outcome.
+    let next = if next == P::ReportOutcome && update.is_standalone() { P::Forget } else { next };
     enter(next, update)
 }
 
@@ -213,17 +217,31 @@ fn rolling_back(phase: Phase, update: &mut Update, event: &Event) -> Phase {
             }
             _ => unless(done, update, P::FailureEnter),
         },
-        P::RollbackRebootEnter => unless(done, update, P::RollbackReboot),
+        P::RollbackRebootEnter => {
+            let next = rollback_reboot(update);
+            unless(done, update, next)
+        }
         // Whether that worked, the verification says.
         P::RollbackReboot => P::VerifyRollbackReboot,
         P::VerifyRollbackReboot if done => P::RollbackRebootLeave,
         // Without the previous software there is nothing to go on with; the limit on journal
         // writes ends this.
-        P::VerifyRollbackReboot => P::RollbackReboot,
+        P::VerifyRollbackReboot => rollback_reboot(update),
         P::RollbackRebootLeave if done => P::FailureEnter,
         P::RollbackRebootLeave => unless(done, update, P::RollbackRebootError),
         // After `RollbackLeaveFailed` and `RollbackRebootError`.
         _ => P::FailureEnter,
+    }
+}
+
+/// A reboot that cannot be journaled leads back to itself. It is risked once, but not by a client
+/// that such a reboot may have started: the device must not reboot for ever because its disk
+/// cannot be written. The bootloader is set up for the previous software by now.
+fn rollback_reboot(update: &mut Update) -> Phase {
+    if update.is_unsaved && update.is_resumed {
+        unless(false, update, Phase::FailureEnter)
+    } else {
+        Phase::RollbackReboot
     }
 }
 
@@ -238,8 +256,4 @@ fn unless(done: bool, update: &mut Update, next: Phase) -> Phase {
         update.health = update.health.worse();
     }
     next
-}
-
-fn end(update: &Update) -> Phase {
-    if update.is_standalone() { Phase::Forget } else { Phase::ReportOutcome }
 }

@@ -133,9 +133,12 @@ impl<'a> Runner<'a> {
     fn run(&mut self, first: Transition) -> Ended {
         let mut transition = first;
         loop {
-            let Transition { state, journal, action } = transition;
+            let Transition { mut state, journal, action } = transition;
             self.enter_deployment(&state);
             let is_saved = journal == Journal::No || self.save(&state);
+            if !is_saved {
+                state.set_unsaved();
+            }
             // The journal is the only thing that a stop must wait for.
             if self.world.clock.check().is_err() {
                 return Ended::Stopped;

@@ -2,18 +2,13 @@
 
 mod matrix;
 mod random;
+pub(crate) mod rows;
 mod standalone;
 mod sync;
+pub(crate) mod table;
 
 use super::*;
-
-/// What the device says about itself in the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Software {
-    New,
-    Old,
-    Inconsistent,
-}
+use rows::Software;
 
 /// A device on which named things fail, and which loses power at named things.
 #[expect(clippy::struct_excessive_bools, reason = "each is one circumstance of a test")]
@@ -29,14 +24,19 @@ pub(super) struct World {
     pub(super) empty: bool,
     /// How many journal writes succeed.
     pub(super) writes: u32,
+    /// What fails to be written once.
+    pub(super) unwritable: Option<&'static str>,
     /// Whether the daemon is started again after a power cut.
     pub(super) recovers: bool,
+    /// The download call of a module that wants to know the sizes.
+    pub(super) wants_sizes: bool,
 
     pub(super) calls: Vec<String>,
     pub(super) statuses: String,
     pub(super) software: Software,
     pub(super) journal: Option<Update>,
     tree: bool,
+    is_over: bool,
 }
 
 pub(super) const ALWAYS: u32 = u32::MAX;
@@ -51,12 +51,15 @@ impl Default for World {
             reboot: RebootNeed::Module,
             empty: false,
             writes: u32::MAX,
+            unwritable: None,
             recovers: true,
+            wants_sizes: false,
             calls: Vec::new(),
             statuses: String::new(),
             software: Software::Old,
             journal: None,
             tree: false,
+            is_over: false,
         }
     }
 }
@@ -75,15 +78,17 @@ enum Outcome {
 impl World {
     /// Runs one deployment to its end, through every power cut.
     pub(super) fn deploy(&mut self) {
-        let offer = State::Sync(SyncPhase::SyncLeave(Some(deployment())));
-        self.run(step(offer, Event::Done));
+        self.run(start());
     }
 
     pub(super) fn run(&mut self, first: Transition) -> Option<Update> {
         let mut next = first;
         for _ in 0..2_000 {
-            let Transition { state, journal, action } = next;
+            let Transition { mut state, journal, action } = next;
             let saved = self.save(&state, journal);
+            if !saved {
+                state.set_unsaved();
+            }
             let outcome = if journal == Journal::Required && !saved {
                 Outcome::Event(Event::Failed)
             } else {
@@ -91,10 +96,8 @@ impl World {
             };
             next = match outcome {
                 Outcome::Event(event) => step(state, event),
-                Outcome::PowerCut => match self.journal.clone() {
-                    Some(update) if self.recovers => recover(update),
-                    _ => return None,
-                },
+                Outcome::PowerCut if !self.recovers => return None,
+                Outcome::PowerCut => self.journal.clone().map_or_else(start, recover),
                 Outcome::End => {
                     let State::Update { update, .. } = state else { return None };
                     return Some(*update);
@@ -149,7 +152,7 @@ impl World {
                     ScriptPoint::Leave => '<',
                     ScriptPoint::Error => '!',
                 };
-                if matches!(state, State::Sync(SyncPhase::IdleEnter)) {
+                if self.is_over {
                     return Outcome::End;
                 }
                 self.call(&format!("{}{mark}", short(script)))
@@ -166,8 +169,12 @@ impl World {
             },
             Action::StorePayload => {
                 self.tree = true;
-                self.calls.push("PPFS".to_owned());
-                self.call("DL")
+                match self.call("PPFS") {
+                    Outcome::Event(Event::Done) => {
+                        self.call(if self.wants_sizes { "DLFS" } else { "DL" })
+                    }
+                    other => other,
+                }
             }
             Action::AskReboot => match self.quietly("NeedsArtifactReboot") {
                 Outcome::Event(Event::Done) => Outcome::Event(Event::RebootNeed(self.reboot)),
@@ -179,7 +186,10 @@ impl World {
                 }
                 other => other,
             },
-            Action::RebootSystem => self.call("reboot"),
+            Action::RebootSystem => match self.quietly("reboot") {
+                Outcome::Event(Event::Failed) => Outcome::Event(Event::Failed),
+                _ => Outcome::PowerCut,
+            },
             Action::Cleanup if !self.tree => Outcome::Event(Event::Done),
             Action::Cleanup => {
                 let outcome = self.call("CL");
@@ -187,30 +197,32 @@ impl World {
                 outcome
             }
             Action::Record(change) => {
-                let saved = self.write(|world| {
-                    world.software = match change {
-                        SoftwareChange::Updated => Software::New,
-                        _ => Software::Inconsistent,
-                    };
-                    if let State::Update { update, .. } = state {
-                        let update = Update { stage: Stage::Cleanup, ..(**update).clone() };
-                        world.journal = Some(update);
-                    }
-                });
+                let saved = self.unwritable.take().is_none()
+                    && self.write(|world| {
+                        world.software = match change {
+                            SoftwareChange::Updated => Software::New,
+                            _ => Software::Inconsistent,
+                        };
+                        if let State::Update { update, .. } = state {
+                            let update = Update { stage: Stage::Cleanup, ..(**update).clone() };
+                            world.journal = Some(update);
+                        }
+                    });
                 Outcome::Event(if saved { Event::Done } else { Event::Failed })
             }
             Action::Forget => {
                 self.journal = None;
                 self.tree = false;
+                self.is_over = true;
                 Outcome::Event(Event::Done)
             }
             Action::Finish => Outcome::End,
             Action::CheckScripts => self.quietly("scripts-version"),
-            Action::DropToken
-            | Action::UploadLog
-            | Action::Wait
-            | Action::Poll
-            | Action::SendInventory => Outcome::Event(Event::Done),
+            Action::Wait => Outcome::Event(Event::Due(Task::Poll)),
+            Action::Poll => Outcome::Event(Event::Polled(Some(deployment()))),
+            Action::DropToken | Action::UploadLog | Action::SendInventory => {
+                Outcome::Event(Event::Done)
+            }
         }
     }
 

@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::{super::RebootNeed, Software, World};
+use super::{super::RebootNeed, World, rows::Software};
 
 const THINGS: &[&str] = &[
     "open",
     "DL",
     "DL>",
     "DL<",
+    "PPFS",
     "DL!",
     "AI",
     "AI>",

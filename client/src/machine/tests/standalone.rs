@@ -5,9 +5,8 @@ use super::{
         FailedPart, Health, RebootNeed, Update, commit_standalone, install_standalone,
         roll_back_standalone,
     },
-    ALWAYS,
-    Software::{Inconsistent, New, Old},
-    World,
+    ALWAYS, World,
+    rows::Software::{Inconsistent, New, Old},
 };
 
 fn install(world: &mut World) -> Update {
@@ -108,4 +107,17 @@ fn an_interrupted_update_can_only_be_rolled_back() {
     let update = world.run(roll_back_standalone(interrupted)).expect("finishes");
     assert_eq!(world.calls.join(" "), "ARB> ARB ARB< AF> AF AF< CL");
     assert_eq!((world.software, update.health), (Old, Health::RolledBack));
+}
+
+#[test]
+fn a_failure_that_was_interrupted_is_still_recorded() {
+    let mut world = World { cut: vec![("AF", 1)], fail: vec![("AI", 1)], ..World::default() };
+    (world.recovers, world.rollback) = (false, false);
+    assert_eq!(world.run(install_standalone()), None, "the power went");
+
+    world.calls.clear();
+    let interrupted = world.journal.clone().expect("the journal knows");
+    let update = world.run(roll_back_standalone(interrupted)).expect("finishes");
+    assert_eq!(world.calls.join(" "), "AF> AF AF< CL");
+    assert_eq!((world.software, update.health), (Inconsistent, Health::Failed));
 }
