@@ -1,5 +1,5 @@
 # Rota's commands. Each is a line or three; what they call holds the logic.
-.PHONY: setup build run demo test bench fmt lint doc sqlx openapi
+.PHONY: setup build run demo test bench bench-client fmt lint doc sqlx openapi
 
 CARGO ?= cargo
 
@@ -21,6 +21,13 @@ test: build       ## everything, on real parts
 bench: setup      ## ratios against bare programs, measured in one run
 	$(CARGO) build --release --bins -p rota-server -p rota-client -p rota-artifact -p rota-fleet
 	target/release/rota-bench
+
+bench-client: build  ## the device client: size, memory, CPU and rest
+	$(CARGO) build --locked --profile client -p rota-client --target-dir target/client
+	.ci/cross aarch64 target/cross/out/aarch64
+	.ci/cross armv7 target/cross/out/armv7
+	target/debug/rota-bench --only client --client target/client/client/rota-client \
+	  --client-build aarch64=target/cross/out/aarch64 --client-build armv7=target/cross/out/armv7
 
 fmt:              ## format
 	$(CARGO) fmt --all

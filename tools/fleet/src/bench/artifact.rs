@@ -30,7 +30,8 @@ case "$1" in
 esac
 "#;
 
-const DEVICE_TYPE: &str = "bench-board";
+/// What the Artifacts of all measurements are for.
+pub(crate) const DEVICE_TYPE: &str = "bench-board";
 
 /// Measures all three.
 pub(crate) fn measure(table: &mut Table, megabytes: u64, runs: usize) -> Result<()> {
@@ -74,10 +75,11 @@ pub(crate) fn measure(table: &mut Table, megabytes: u64, runs: usize) -> Result<
     report::progress("installing an Artifact");
     let stream = folder.path().join("stream.gz");
     extract_payload(&theirs_out, &stream)?;
-    let install = install_script(folder.path(), &theirs_out)?;
+    let authority = folder.path().join("none.pem");
+    let device = Device::new(&ours("rota-client")?, folder.path(), &authority)?;
     let pipeline = format!("gzip -dc '{}' | sha256sum", stream.display());
     let installed = measure::in_turn(
-        &words(&["sh".as_ref(), install.as_os_str()]),
+        &device.install(&theirs_out.display().to_string())?,
         &words(&["sh".as_ref(), "-c".as_ref(), pipeline.as_ref()]),
         runs,
     )?;
@@ -98,7 +100,7 @@ fn words(parts: &[&std::ffi::OsStr]) -> Vec<String> {
 }
 
 /// A file that compresses about as a root file system does: half of it noise, half repeating.
-fn payload(folder: &Path, megabytes: u64) -> Result<PathBuf> {
+pub(crate) fn payload(folder: &Path, megabytes: u64) -> Result<PathBuf> {
     const BLOCK: usize = 64 * 1024;
     let path = folder.join("payload.img");
     let mut file = BufWriter::new(fs::File::create(&path)?);
@@ -120,7 +122,7 @@ fn payload(folder: &Path, megabytes: u64) -> Result<PathBuf> {
 }
 
 /// Takes the compressed payload archive out of an Artifact.
-fn extract_payload(artifact: &Path, to: &Path) -> Result<()> {
+pub(crate) fn extract_payload(artifact: &Path, to: &Path) -> Result<()> {
     let status = process::Command::new("tar")
         .args(["--extract", "--to-stdout", "--file"])
         .arg(artifact)
@@ -132,26 +134,40 @@ fn extract_payload(artifact: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A script that installs the Artifact on a device that is new each time.
-fn install_script(folder: &Path, artifact: &Path) -> Result<PathBuf> {
-    let device = folder.join("device");
-    let modules = device.join("share/modules/v3");
-    fs::create_dir_all(&modules)?;
-    fs::create_dir_all(device.join("etc"))?;
-    let module = modules.join("rootfs-image");
-    fs::write(&module, SINK_MODULE)?;
-    fs::set_permissions(&module, fs::Permissions::from_mode(0o755))?;
-    fs::write(device.join("etc/mender.conf"), "{}")?;
-    let script = folder.join("install.sh");
-    let text = format!(
-        "set -e\ncd '{device}'\nrm -rf var\nmkdir var\n\
-         echo device_type={DEVICE_TYPE} >var/device_type\n\
-         export MENDER_CONF_DIR=$PWD/etc MENDER_DATA_DIR=$PWD/share MENDER_DATASTORE_DIR=$PWD/var\n\
-         exec '{client}' install '{artifact}'\n",
-        device = device.display(),
-        client = ours("rota-client")?.display(),
-        artifact = artifact.display(),
-    );
-    fs::write(&script, text)?;
-    Ok(script)
+/// A device to install on, new for each install.
+pub(crate) struct Device {
+    script: PathBuf,
+}
+
+impl Device {
+    /// `authority` (PEM) is trusted when an Artifact is fetched.
+    pub(crate) fn new(client: &Path, folder: &Path, authority: &Path) -> Result<Self> {
+        let device = folder.join("device");
+        let modules = device.join("share/modules/v3");
+        fs::create_dir_all(&modules)?;
+        fs::create_dir_all(device.join("etc"))?;
+        let module = modules.join("rootfs-image");
+        fs::write(&module, SINK_MODULE)?;
+        fs::set_permissions(&module, fs::Permissions::from_mode(0o755))?;
+        let settings = serde_json::json!({ "ServerCertificate": authority });
+        fs::write(device.join("etc/mender.conf"), settings.to_string())?;
+        let script = folder.join("install.sh");
+        let text = format!(
+            "set -e\ncd '{device}'\nrm -rf var\nmkdir var\n\
+             echo device_type={DEVICE_TYPE} >var/device_type\n\
+             export MENDER_CONF_DIR=$PWD/etc MENDER_DATA_DIR=$PWD/share \
+             MENDER_DATASTORE_DIR=$PWD/var\n\
+             exec '{client}' install \"$1\"\n",
+            device = device.display(),
+            client = client.display(),
+        );
+        fs::write(&script, text)?;
+        Ok(Self { script })
+    }
+
+    /// The command that installs an Artifact, a file or an address.
+    pub(crate) fn install(&self, artifact: &str) -> Result<Vec<String>> {
+        let script = self.script.to_str().context("the folder's name is no text")?;
+        Ok(["sh", script, artifact].map(str::to_owned).to_vec())
+    }
 }

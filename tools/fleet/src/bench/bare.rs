@@ -3,7 +3,12 @@
 //! What any server of this API must pay: TLS, HTTP, one Ed25519 signature. The tokens are of
 //! the same make and size as deviceauth's, signed with a key of this measurement's own.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use anyhow::{Context, Result};
 use axum::{
@@ -109,13 +114,27 @@ async fn accept(settings: Settings) -> Result<()> {
     let routes = Router::new()
         .route("/api/devices/v2/deployments/device/deployments/next", post(nothing))
         .with_state(verifier);
-    let certificates = CertificateDer::pem_file_iter(&settings.certificate)
+    let acceptor = acceptor(&settings.certificate, &settings.key)?;
+    let listener = TcpListener::bind(settings.listen).await?;
+    serve_tls(listener, acceptor, routes).await
+}
+
+/// TLS with a certificate and its key (PEM).
+pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor> {
+    let certificates = CertificateDer::pem_file_iter(certificate)
         .context("cannot read the certificate")?
         .collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(&settings.key).context("cannot read the key")?;
+    let key = PrivateKeyDer::from_pem_file(key).context("cannot read the key")?;
     let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key)?;
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
-    let listener = TcpListener::bind(settings.listen).await?;
+    Ok(TlsAcceptor::from(Arc::new(tls)))
+}
+
+/// Serves routes over TLS, until accepting connections fails.
+pub(crate) async fn serve_tls(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    routes: Router,
+) -> Result<()> {
     loop {
         let (tcp, _) = listener.accept().await?;
         tcp.set_nodelay(true)?;

@@ -6,6 +6,7 @@
 
 mod artifact;
 mod bare;
+mod client;
 mod fleet;
 mod measure;
 mod platform;
@@ -21,7 +22,7 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "rota-bench", version)]
 struct Arguments {
-    /// Sections to run; all when none is named
+    /// Sections to run; all but the client's own when none is named
     #[arg(long, value_enum)]
     only: Vec<Section>,
     /// How often each whole-process measurement is repeated
@@ -36,6 +37,8 @@ struct Arguments {
     /// Devices in the large fleet
     #[arg(long, default_value_t = 100_000)]
     fleet_devices: usize,
+    #[command(flatten)]
+    client: client::Settings,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -48,6 +51,8 @@ enum Section {
     Polls,
     /// Lists, search, inventory and a deployment in a large fleet
     Fleet,
+    /// The device client's size, memory and rest; `make bench-client` builds what it needs
+    Client,
 }
 
 /// What the measurements start this program as.
@@ -91,6 +96,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     if wanted(Section::Fleet) {
         runtime.block_on(fleet::measure(&mut table, arguments.fleet_devices))?;
+    }
+    if arguments.only.contains(&Section::Client) {
+        runtime.block_on(client::measure(&mut table, &arguments.client, arguments.runs))?;
     }
     table.print()
 }

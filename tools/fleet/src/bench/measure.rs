@@ -101,7 +101,8 @@ pub(crate) fn in_turn(ours: &[String], other: &[String], runs: usize) -> Result<
     Ok((medians(&costs), medians(&others)))
 }
 
-fn once(words: &[String]) -> Result<Cost> {
+/// What one run of a command costs.
+pub(crate) fn once(words: &[String]) -> Result<Cost> {
     let output = process::Command::new(std::env::current_exe()?)
         .args(["measure", "--"])
         .args(words)

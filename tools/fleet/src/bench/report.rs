@@ -37,6 +37,11 @@ impl Table {
         self.rows.push([what.to_owned(), "-".to_owned(), value, "-".to_owned()]);
     }
 
+    /// A figure that is not to be had here, and why.
+    pub(crate) fn missing(&mut self, what: &str, why: &str) {
+        self.rows.push([what.to_owned(), "-".to_owned(), "-".to_owned(), why.to_owned()]);
+    }
+
     /// Prints the table to standard output.
     pub(crate) fn print(&self) -> Result<()> {
         let head = ["what", "ratio", "ours", "the other"].map(str::to_owned);
