@@ -20,6 +20,7 @@ pub mod bootstrap;
 pub mod clock;
 pub mod config;
 mod der;
+pub mod downgrade;
 pub mod identity;
 pub mod inventory;
 pub mod journal;

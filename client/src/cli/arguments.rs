@@ -33,6 +33,7 @@ pub(super) struct Arguments {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) trusted_certs: Option<PathBuf>,
     pub(super) skip_verify: bool,
+    pub(super) allow_downgrade: bool,
     pub(super) log_file: Option<PathBuf>,
     pub(super) log_level: Option<Level>,
 }
@@ -56,6 +57,7 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
         data_dir: None,
         trusted_certs: None,
         skip_verify: false,
+        allow_downgrade: false,
         log_file: None,
         log_level: None,
     };
@@ -72,6 +74,7 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
             Short('d') | Long("data" | "datastore") => parsed.data_dir = path(&mut parser)?,
             Short('E') | Long("trusted-certs") => parsed.trusted_certs = path(&mut parser)?,
             Long("skipverify") => parsed.skip_verify = true,
+            Long("allow-downgrade") => parsed.allow_downgrade = true,
             Short('L') | Long("log-file") => parsed.log_file = path(&mut parser)?,
             Short('l') | Long("log-level") => parsed.log_level = Some(level(&parser.value()?)?),
             Short('F') | Long("forcebootstrap") => force = true,
@@ -81,6 +84,9 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
         }
     }
     parsed.command = command(words, reboot_exit_code, force)?;
+    if parsed.allow_downgrade && !matches!(parsed.command, Command::Install { .. }) {
+        return Err("--allow-downgrade only goes with install".into());
+    }
     Ok(Parsed::Run(Box::new(parsed)))
 }
 
@@ -169,6 +175,7 @@ mod tests {
             ("show-artifact b", "Too many arguments: b"),
             ("dance", "no such command: dance"),
             ("daemon -F", "--forcebootstrap only goes with bootstrap"),
+            ("daemon --allow-downgrade", "--allow-downgrade only goes with install"),
             ("-l loud daemon", "no such log level: loud"),
             ("daemon --bogus", "invalid option '--bogus'"),
         ] {

@@ -43,6 +43,9 @@ impl Device {
         };
         let (mut settings, warnings) = config::load(&files)?;
         settings.skip_verify |= arguments.skip_verify;
+        if arguments.allow_downgrade {
+            settings.downgrade_protection.clear();
+        }
         if let Some(path) = &arguments.trusted_certs {
             settings.server_certificate = Some(path.clone());
         }

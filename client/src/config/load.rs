@@ -142,6 +142,9 @@ impl Reader {
             return Err("ArtifactVerifyKey and ArtifactVerifyKeys exclude each other; \
                         keep one of them");
         }
+        if let Some(value) = keys.get("DowngradeProtection") {
+            self.settings.downgrade_protection = provides_keys(value)?;
+        }
         match keys.number("RetryDownloadCount").map(u32::try_from) {
             Some(Ok(count @ 1..=10_000)) => self.settings.retry_download_count = count,
             Some(_) => return Err("RetryDownloadCount is not in 1..10000"),
@@ -211,6 +214,16 @@ fn set_some<T>(place: &mut Option<T>, value: Option<T>) {
     if value.is_some() {
         *place = value;
     }
+}
+
+/// Protection that is not understood must not be mistaken for protection.
+fn provides_keys(value: &Value) -> Result<Vec<String>, &'static str> {
+    const PROBLEM: &str = "DowngradeProtection is not a list of keys of provides that hold \
+                           versions, such as rootfs-image.version";
+    let is_version_key = |key: &&str| !matches!(*key, "" | "artifact_name" | "artifact_group");
+    let key = |value: &Value| value.as_str().filter(is_version_key).map(str::to_owned);
+    let keys = value.as_array().and_then(|list| list.iter().map(key).collect());
+    keys.ok_or(PROBLEM)
 }
 
 fn server(url: &str) -> Option<String> {
@@ -341,6 +354,8 @@ mod tests {
             r#"{"ArtifactVerifyKey": "/a", "ArtifactVerifyKeys": ["/b"]}"#,
             r#"{"RetryDownloadCount": 0}"#,
             r#"{"DeviceTier": "huge"}"#,
+            r#"{"DowngradeProtection": "rootfs-image.version"}"#,
+            r#"{"DowngradeProtection": ["artifact_name"]}"#,
             r#"{"HttpsClient": {"Key": "/k"}}"#,
             "[]",
             "{",

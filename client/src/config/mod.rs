@@ -29,6 +29,8 @@ pub struct Settings {
     pub auth_private_key: Option<KeyPlace>,
     /// Public keys, one of which must have signed every Artifact; none: signatures are ignored.
     pub artifact_verify_keys: Vec<PathBuf>,
+    /// Keys of provides whose versions no Artifact may lower. Not a key of Mender's.
+    pub downgrade_protection: Vec<String>,
     pub tenant_token: Option<String>,
     pub device_type_file: Option<PathBuf>,
     /// `standard`, `system` or `micro`.
@@ -67,6 +69,7 @@ impl Default for Settings {
             https_client: None,
             auth_private_key: None,
             artifact_verify_keys: Vec::new(),
+            downgrade_protection: Vec::new(),
             tenant_token: None,
             device_type_file: None,
             device_tier: "standard".to_owned(),

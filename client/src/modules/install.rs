@@ -1,6 +1,10 @@
 //! Artifacts on this device: opened, checked, and given to their Update Modules.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rota_artifact::{Header, Limits, Reader, VerifyKeys};
 
@@ -11,7 +15,8 @@ use super::{
 };
 use crate::{
     config::{Paths, Settings, read_device_type},
-    log::Log,
+    downgrade,
+    log::{Log, chain},
     machine::{ArtifactInfo, Call, RebootNeed},
     process::Mark,
     records::{Software, check_depends},
@@ -29,6 +34,8 @@ pub struct ModuleSettings {
     pub device_type_file: PathBuf,
     /// If any, one of them must have signed every Artifact.
     pub verify_keys: Vec<PathBuf>,
+    /// Keys of provides whose versions must not fall.
+    pub downgrade_protection: Vec<String>,
     /// On every program that is started.
     pub mark: Mark,
     /// For each call.
@@ -43,6 +50,7 @@ impl ModuleSettings {
             artifact_scripts: paths.artifact_scripts(),
             device_type_file: paths.device_type(settings),
             verify_keys: settings.artifact_verify_keys.clone(),
+            downgrade_protection: settings.downgrade_protection.clone(),
             mark,
             limit: settings.module_timeout,
         }
@@ -86,17 +94,26 @@ impl UpdateModules {
         Handler::find(payload_type, &self.settings, (&self.wake, &self.log))
     }
 
-    /// The keys are read for each Artifact, so that an update may change them.
+    /// The keys are read for each Artifact, so that an update may change them. One that cannot be
+    /// used makes the others no worse; but if none can, nothing is installed.
     fn verify_keys(&self) -> Result<Option<VerifyKeys>, InstallError> {
+        if self.settings.verify_keys.is_empty() {
+            return Ok(None);
+        }
         let mut keys = VerifyKeys::new();
         for path in &self.settings.verify_keys {
-            let failed =
-                |source| InstallError::VerifyKey { path: path.display().to_string(), source };
-            let pem = fs::read(path).map_err(|error| failed(error.into()))?;
-            keys.add_pem(&pem).map_err(|error| failed(error.into()))?;
+            if let Err(error) = add_key(&mut keys, path) {
+                self.log.warning(chain(&error));
+            }
         }
-        Ok((!keys.is_empty()).then_some(keys))
+        if keys.is_empty() { Err(InstallError::NoVerifyKey) } else { Ok(Some(keys)) }
     }
+}
+
+fn add_key(keys: &mut VerifyKeys, path: &Path) -> Result<(), InstallError> {
+    let failed = |source| InstallError::VerifyKey { path: path.display().to_string(), source };
+    let pem = fs::read(path).map_err(|error| failed(error.into()))?;
+    keys.add_pem(&pem).map_err(|error| failed(error.into()))
 }
 
 impl Installer for UpdateModules {
@@ -111,6 +128,7 @@ impl Installer for UpdateModules {
         let header = reader.header();
         check_depends(&header.all_depends(), &device_type, software)?;
         let info = ArtifactInfo::from(header);
+        downgrade::check(&self.settings.downgrade_protection, &info, software)?;
         if let Some(payload_type) = &info.payload_type {
             self.handler(payload_type)?;
         }

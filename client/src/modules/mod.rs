@@ -17,6 +17,7 @@ use std::io;
 pub use install::{ModuleSettings, UpdateModules};
 
 use crate::{
+    downgrade::Downgrade,
     machine::{ArtifactInfo, Call, RebootNeed},
     payloads::PayloadError,
     process::ProcessError,
@@ -53,10 +54,14 @@ pub enum InstallError {
     Artifact(#[from] rota_artifact::Error),
     #[error("cannot use the verification key {path}")]
     VerifyKey { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("none of the configured verification keys can be used")]
+    NoVerifyKey,
     #[error(transparent)]
     DeviceType(#[from] crate::config::DeviceTypeError),
     #[error(transparent)]
     Unmet(#[from] Unmet),
+    #[error(transparent)]
+    Downgrade(#[from] Downgrade),
     #[error("no Artifact is open")]
     NothingOpen,
     #[error("Update Module not found for given artifact type: cannot launch {path}")]

@@ -45,6 +45,7 @@ impl Device {
             artifact_scripts: path("scripts"),
             device_type_file: path("device_type"),
             verify_keys: Vec::new(),
+            downgrade_protection: Vec::new(),
             mark: Mark::new(folder.path()),
             limit: Duration::from_mins(1),
         };

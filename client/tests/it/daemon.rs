@@ -11,7 +11,7 @@ use crate::{
 
 /// A server with at most one deployment, which it offers until the device reports its end.
 #[derive(Clone, Default)]
-struct Rota(Arc<Mutex<State>>);
+pub(crate) struct Rota(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl Rota {
-    fn start(&self) -> FakeServer {
+    pub(crate) fn start(&self) -> FakeServer {
         let rota = self.clone();
         let server = FakeServer::start(move |request| rota.answer(request));
         self.0.lock().unwrap().url = server.url();
@@ -31,8 +31,12 @@ impl Rota {
     }
 
     fn deploy(&self, content: &str) {
+        self.deploy_bytes(artifact("new", content));
+    }
+
+    pub(crate) fn deploy_bytes(&self, artifact: Vec<u8>) {
         let mut state = self.0.lock().unwrap();
-        state.artifact = Some(artifact("new", content));
+        state.artifact = Some(artifact);
         state.is_over = false;
     }
 
@@ -68,7 +72,7 @@ impl Rota {
     }
 }
 
-fn statuses(requests: &[Request]) -> Vec<String> {
+pub(crate) fn statuses(requests: &[Request]) -> Vec<String> {
     requests
         .iter()
         .filter(|request| request.path.ends_with("/status"))
@@ -76,7 +80,7 @@ fn statuses(requests: &[Request]) -> Vec<String> {
         .collect()
 }
 
-fn has_status(requests: &[Request], status: &str) -> bool {
+pub(crate) fn has_status(requests: &[Request], status: &str) -> bool {
     statuses(requests).iter().any(|s| s == status)
 }
 

@@ -8,6 +8,7 @@ mod daemon;
 mod device;
 mod download;
 mod fake_server;
+mod hostile;
 mod session;
 mod tls;
 
