@@ -201,7 +201,8 @@ impl World {
                     && self.write(|world| {
                         world.software = match change {
                             SoftwareChange::Updated => Software::New,
-                            _ => Software::Inconsistent,
+                            SoftwareChange::UpdatedInconsistent => Software::InconsistentNew,
+                            SoftwareChange::NameInconsistent => Software::Inconsistent,
                         };
                         if let State::Update { update, .. } = state {
                             let update = Update { stage: Stage::Cleanup, ..(**update).clone() };

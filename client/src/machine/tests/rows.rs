@@ -5,8 +5,10 @@
 pub(crate) enum Software {
     New,
     Old,
-    /// The new name, marked inconsistent.
+    /// The new name, marked inconsistent; the provides stay as they were.
     Inconsistent,
+    /// The new name, marked inconsistent, and the new provides.
+    InconsistentNew,
 }
 
 /// One situation.

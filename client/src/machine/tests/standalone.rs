@@ -6,7 +6,7 @@ use super::{
         roll_back_standalone,
     },
     ALWAYS, World,
-    rows::Software::{Inconsistent, New, Old},
+    rows::Software::{InconsistentNew, New, Old},
 };
 
 fn install(world: &mut World) -> Update {
@@ -55,7 +55,7 @@ fn failures_take_the_documented_ways_out() {
             "AI",
             false,
             "DL> PPFS DL DL< AI> AI AI! AF> AF AF< CL",
-            Inconsistent,
+            InconsistentNew,
             FailedPart::Install,
         ),
         (
@@ -69,21 +69,21 @@ fn failures_take_the_documented_ways_out() {
             "AC",
             false,
             "DL> PPFS DL DL< AI> AI AI< AC> AC AC! AF> AF AF< CL",
-            Inconsistent,
+            InconsistentNew,
             FailedPart::Commit,
         ),
         (
             "AC<",
             false,
             "DL> PPFS DL DL< AI> AI AI< AC> AC AC< CL",
-            Inconsistent,
+            InconsistentNew,
             FailedPart::Commit,
         ),
         (
             "CL",
             false,
             "DL> PPFS DL DL< AI> AI AI< AC> AC AC< CL",
-            Inconsistent,
+            InconsistentNew,
             FailedPart::Cleanup,
         ),
     ] {
@@ -119,5 +119,5 @@ fn a_failure_that_was_interrupted_is_still_recorded() {
     let interrupted = world.journal.clone().expect("the journal knows");
     let update = world.run(roll_back_standalone(interrupted)).expect("finishes");
     assert_eq!(world.calls.join(" "), "AF> AF AF< CL");
-    assert_eq!((world.software, update.health), (Inconsistent, Health::Failed));
+    assert_eq!((world.software, update.health), (InconsistentNew, Health::Failed));
 }

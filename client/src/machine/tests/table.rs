@@ -17,7 +17,7 @@
 
 use super::rows::{
     Row,
-    Software::{Inconsistent, New, Old},
+    Software::{Inconsistent, InconsistentNew, New, Old},
     row,
 };
 
@@ -238,23 +238,23 @@ pub(crate) const ROWS: &[Row] = &[
         "DIF", Old),
     row(71, "fail AC<",
         "DL> PPFS DL DL< AI> AI AI< AR> AR AVR AR< AC> AC AC< AC! CL",
-        "DIRIF", Inconsistent),
+        "DIRIF", InconsistentNew),
     row(72, "cut AC<",
         "DL> PPFS DL DL< AI> AI AI< AR> AR AVR AR< AC> AC AC< AC< CL",
         "DIRIS", New),
     row(73, "fail AC<, no-reboot",
         "DL> PPFS DL DL< AI> AI AI< AC> AC AC< AC! CL",
-        "DIIF", Inconsistent),
+        "DIIF", InconsistentNew),
     row(74, "cut AC<, no-reboot",
         "DL> PPFS DL DL< AI> AI AI< AC> AC AC< AC< CL",
         "DIIS", New),
     // Going in circles.
     row(75, "fail AVR, always fail AVRBR",
         "DL> PPFS DL DL< AI> AI AI< AR> AR AVR AR! ARB> ARB ARB< ARBR> ARBR (AVRBR ARBR)*21",
-        "DIRF", Inconsistent),
+        "DIRF", InconsistentNew),
     row(76, "fail AVR, always cut AF",
         "DL> PPFS DL DL< AI> AI AI< AR> AR AVR AR! ARB> ARB ARB< ARBR> ARBR AVRBR ARBR< (AF> AF)*7",
-        "DIRF", Inconsistent),
+        "DIRF", InconsistentNew),
     // Programs that hang, servers that do not answer or no longer want the update.
     row(77, "hang DL",
         "DL> PPFS DL DL! CL",
@@ -337,9 +337,6 @@ pub(crate) const ROWS: &[Row] = &[
     row(0, "fail AI, fail SupportsRollback",
         "DL> PPFS DL DL< AI> AI AI! AF> AF AF< CL",
         "DIF", Inconsistent),
-    row(0, "cut Sync<",
-        "Idle> Idle< Sync> Sync< Idle> Idle< Sync> Sync< DL> PPFS DL DL< AI> AI AI< AR> AR AVR AR< AC> AC AC< CL",
-        "DIRIS", New),
     // A failure on the way back outlives the reboot that follows it.
     row(0, "fail AVR, fail ARBR>, cut ARBR",
         "DL> PPFS DL DL< AI> AI AI< AR> AR AVR AR! ARB> ARB ARB< ARBR> ARBR AVRBR ARBR< AF> AF AF< CL",
@@ -353,7 +350,7 @@ pub(crate) const ROWS: &[Row] = &[
         "DIF", Old),
     row(0, "always cut AC<",
         "DL> PPFS DL DL< AI> AI AI< AR> AR AVR AR< AC> AC (AC<)*8",
-        "DIRIF", Inconsistent),
+        "DIRIF", InconsistentNew),
     // State scripts of a version that this client does not know.
     row(0, "scripts-version",
         "DL> PPFS DL DL< AI> AI AI< AR> AR AVR AR< AC> AC! ARB> ARB ARB< ARBR> ARBR AVRBR ARBR< AF> AF AF< CL",

@@ -15,7 +15,7 @@ use std::{
 use rota_rest::device::{Attribute, LogMessage};
 use tempfile::TempDir;
 
-use super::*;
+use super::super::*;
 use crate::{
     log::Level,
     machine::{

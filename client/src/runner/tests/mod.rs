@@ -1,0 +1,6 @@
+//! Whole updates through the runner.
+
+mod matrix;
+mod scripted;
+mod surroundings;
+mod updates;
