@@ -246,6 +246,7 @@ impl Device {
             artifact_scripts: data.join("scripts"),
             device_type_file: self.path("device_type"),
             verify_keys: Vec::new(),
+            downgrade_protection: Vec::new(),
             mark: mark.clone(),
             limit: self.module_limit,
         };
