@@ -6,9 +6,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 const FIRST: Duration = Duration::from_mins(1);
 
-/// Reports and downloads are tried again sooner.
+/// Reports are tried again sooner.
 const FIRST_REPORT: Duration = Duration::from_secs(5);
-const FIRST_DOWNLOAD: Duration = Duration::from_secs(1);
 
 /// However short the configured pauses: a server may take so long to restart.
 const LEAST_PATIENCE: Duration = Duration::from_mins(3);
@@ -56,14 +55,30 @@ impl Backoff {
         Self::within(FIRST_REPORT.min(cap), cap, total.max(LEAST_PATIENCE))
     }
 
-    /// For a download that broke off: `count` minutes in all.
-    pub fn downloads(count: u32) -> Self {
-        Self::within(FIRST_DOWNLOAD, FIRST, FIRST * count)
-    }
-
     /// Pauses that double from `first` to `cap` and add up to `total`.
     pub fn within(first: Duration, cap: Duration, total: Duration) -> Self {
         Self { pause: first, cap, repeats: 1, used: 0, limit: Limit::Total(total) }
+    }
+
+    /// The next pause, but not less than somebody asked for; that counts as well where pauses have
+    /// a limit in all, so that the last of them may exceed it.
+    pub fn next_after(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        let pause = self.next()?;
+        let asked = asked.unwrap_or_default();
+        self.spend(asked.saturating_sub(pause));
+        Some(pause.max(asked))
+    }
+
+    /// Makes the next pause a short one again; those that were used stay used.
+    pub fn start_over(&mut self, first: Duration) {
+        (self.pause, self.used) = (first, 0);
+    }
+
+    /// Takes from what the pauses may add up to.
+    pub fn spend(&mut self, time: Duration) {
+        if let Limit::Total(left) = &mut self.limit {
+            *left = left.saturating_sub(time);
+        }
     }
 }
 
@@ -98,13 +113,22 @@ impl Iterator for Backoff {
 
 /// Spreads a fleet out: up to a tenth more or less.
 pub fn jitter(pause: Duration) -> Duration {
+    spread(pause, 0.1)
+}
+
+/// Spreads devices out that lost their connections together: up to a half more or less.
+pub fn scatter(pause: Duration) -> Duration {
+    spread(pause, 0.5)
+}
+
+fn spread(pause: Duration, share: f64) -> Duration {
     let mut bytes = [0; 2];
     // Without randomness there is no spread, which is no reason to stop.
     if SystemRandom::new().fill(&mut bytes).is_err() {
         return pause;
     }
     let fraction = f64::from(u16::from_be_bytes(bytes)) / f64::from(u16::MAX);
-    pause.mul_f64(0.9 + fraction / 5.0)
+    pause.mul_f64(1.0 - share + 2.0 * share * fraction)
 }
 
 #[cfg(test)]
@@ -140,9 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn downloads_last_a_minute_for_each_retry() {
-        let pauses = seconds(Backoff::downloads(3));
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 57]);
+    fn a_wish_to_come_later_is_granted_and_counts() {
+        let minutes = Duration::from_mins;
+        let mut backoff = Backoff::within(minutes(1), minutes(1), minutes(10));
+        assert_eq!(backoff.next_after(Some(Duration::from_secs(5))), Some(minutes(1)));
+        assert_eq!(backoff.next_after(Some(minutes(4))), Some(minutes(4)));
+        assert_eq!(backoff.next_after(Some(minutes(60))), Some(minutes(60)));
+        assert_eq!(backoff.next_after(None), None);
     }
 
     #[test]

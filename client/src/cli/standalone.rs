@@ -8,7 +8,6 @@ use rota_client::{
     machine::{FailedPart, Health, RebootNeed, Stage, Update},
     modules::{Installer, Source},
     runner::Ended,
-    server::Server,
 };
 
 use super::{Device, Exit, complain, say, signal};
@@ -95,7 +94,7 @@ pub(super) fn roll_back(device: &mut Device) -> anyhow::Result<Exit> {
 
 fn open(device: &Device, artifact: &OsStr) -> anyhow::Result<Source> {
     if let Some(url) = artifact.to_str().filter(|text| is_url(text)) {
-        return Ok(device.session().download(url)?);
+        return Ok(device.session().download_url(url)?);
     }
     let file = File::open(artifact)
         .with_context(|| format!("cannot open the Artifact {}", artifact.display()))?;

@@ -174,6 +174,9 @@ impl Reader {
         set(&mut settings.retry_poll_interval, keys.seconds("RetryPollIntervalSeconds"));
         let count = keys.number("RetryPollCount").and_then(|count| u32::try_from(count).ok());
         set(&mut settings.retry_poll_count, count);
+        let limit = keys.seconds("ConnectionTimeoutSeconds").filter(|limit| !limit.is_zero());
+        let limit = limit.map(|limit| limit.min(Duration::from_hours(24)));
+        set(&mut settings.connection_timeout, limit);
         let times = &mut settings.script_times;
         set(&mut times.limit, keys.seconds("StateScriptTimeoutSeconds"));
         set(&mut times.retry_limit, keys.seconds("StateScriptRetryTimeoutSeconds"));
@@ -274,8 +277,10 @@ impl<'a> Keys<'a> {
         self.get(key)?.as_i64()
     }
 
+    /// More than a century is for ever, and would not fit into sums.
     fn seconds(&self, key: &str) -> Option<Duration> {
-        u64::try_from(self.number(key)?).ok().map(Duration::from_secs)
+        let seconds = u64::try_from(self.number(key)?).ok()?;
+        Some(Duration::from_secs(seconds.min(u64::from(u32::MAX))))
     }
 
     fn list(&self, key: &str) -> Option<&'a Vec<Value>> {

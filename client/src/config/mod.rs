@@ -42,6 +42,9 @@ pub struct Settings {
     /// Most retries; 0 derives the number from the interval.
     pub retry_poll_count: u32,
     pub retry_download_count: u32,
+    /// A connection that brings nothing for so long is dead. Not a key of Mender's, whose client
+    /// waits as long.
+    pub connection_timeout: Duration,
     pub script_times: ScriptTimes,
     pub module_timeout: Duration,
     /// Where deployment logs go, if not to the data store.
@@ -78,6 +81,7 @@ impl Default for Settings {
             retry_poll_interval: seconds(300),
             retry_poll_count: 0,
             retry_download_count: 10,
+            connection_timeout: seconds(300),
             script_times: ScriptTimes {
                 limit: seconds(3600),
                 retry_interval: seconds(60),

@@ -228,10 +228,12 @@ impl Runner<'_> {
                 return Outcome::Event(Event::Aborted);
             }
             let may_retry = retry == Retry::UntilGivenUp && error.is_worth_a_retry();
-            let Some(pause) = pauses.next().filter(|_| may_retry) else {
+            let asked = error.retry_after();
+            let Some(pause) = pauses.next_after(asked).filter(|_| may_retry) else {
                 return self.failed(what, &error);
             };
-            let pause = jitter(pause).max(error.retry_after().unwrap_or_default());
+            // A little later than asked is polite, earlier is not.
+            let pause = jitter(pause).max(asked.unwrap_or_default());
             self.world.log.warning(format_args!(
                 "{what} failed: {}; next try in {:.0} s",
                 chain(&error),
@@ -244,8 +246,12 @@ impl Runner<'_> {
     }
 
     fn open_artifact(&mut self, update: &Update) -> Outcome {
+        let software = match self.world.store.read() {
+            Ok(records) => records.software(),
+            Err(error) => return self.failed("the journal", &error),
+        };
         let source = match update.deployment() {
-            Some(deployment) => match self.world.server.download(&deployment.uri) {
+            Some(deployment) => match self.world.server.download(deployment, &software) {
                 Ok(source) => source,
                 Err(error) => return self.failed("the download", &error),
             },
@@ -253,10 +259,6 @@ impl Runner<'_> {
                 Some(source) => source,
                 None => return self.failed("the download", &InstallError::NothingOpen),
             },
-        };
-        let software = match self.world.store.read() {
-            Ok(records) => records.software(),
-            Err(error) => return self.failed("the journal", &error),
         };
         let opened = self.world.installer.open(source, &software);
         self.answered("the download", opened.map(Event::Opened))

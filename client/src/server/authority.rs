@@ -11,7 +11,7 @@ use ureq::http::Method;
 
 use super::{
     ServerError, SessionSettings,
-    http::Http,
+    http::{Circumstances, Http},
     session::{JSON, encode},
 };
 use crate::{
@@ -123,7 +123,14 @@ impl Authority {
         if let Some(http) = &state.http {
             return Ok(http.clone());
         }
-        let http = Http::new(&self.0.settings.trust, &self.0.log)?;
+        let Shared { settings, wake, log, .. } = &*self.0;
+        let http = Http::new(&Circumstances {
+            trust: settings.trust.clone(),
+            silence: settings.connection_timeout,
+            time: settings.time.clone(),
+            wake: wake.clone(),
+            log: log.clone(),
+        })?;
         Ok(state.http.insert(http).clone())
     }
 

@@ -2,215 +2,275 @@
 
 use std::{
     io::{self, ErrorKind, Read},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ureq::{
     Body,
-    http::{HeaderMap, Response, header},
+    http::{HeaderMap, Response},
 };
 
 use super::{
-    ServerError,
-    http::{Http, refused_response},
+    HttpError, ServerError,
+    http::{Http, Rest},
+    link::Link,
+    patience::Patience,
+    range::{self, Fit},
 };
 use crate::{
     log::{Log, chain},
-    retry::{Backoff, jitter},
+    retry::scatter,
     wake::Wake,
 };
 
 const WHAT: &str = "a download";
 
-/// Reads a file over HTTP. A lost connection is made anew with `Range`, until the retries are used
-/// up; bytes that arrive earn new ones.
+/// Fresh links in a row that may be refused: after the second, the server does not mean well.
+const MAX_RENEWALS: u32 = 2;
+
+/// Between two lines in the log about connections that break: a bad link breaks all the time.
+const LOG_PAUSE: Duration = Duration::from_secs(30);
+
+/// Reads a file over HTTP. A lost connection is made anew with `Range` as long as bytes come, and
+/// for a while when none do; an expired link is replaced.
 pub(super) struct Download {
     http: Http,
-    url: String,
-    /// As many as there are at the start of each outage.
-    retries: Backoff,
-    left: Backoff,
+    link: Link,
+    patience: Patience,
     wake: Wake,
     log: Log,
-    body: Box<dyn Read + Send>,
+    /// The connection's; without one the next read makes one.
+    body: Option<Part>,
     offset: u64,
     /// Without a length there is no telling a lost connection from the end, and no going on.
     total: Option<u64>,
+    /// Of the file that was begun.
+    etag: Option<String>,
+    /// Since bytes came.
+    renewals: u32,
+    breaks: Breaks,
+}
+
+/// The body of an answer.
+struct Part {
+    body: Box<dyn Read + Send>,
+    /// Bytes that come before the wanted ones.
+    skip: u64,
+    /// Bytes that then come; the rest of a body of unknown length is unlimited.
+    new: u64,
+}
+
+/// What the log has not yet been told.
+#[derive(Default)]
+struct Breaks {
+    logged: Option<Instant>,
+    unlogged: u32,
 }
 
 impl Download {
-    /// Sends the first request.
+    /// Sends the first request. The download fails after pauses of `patience` in all without
+    /// progress.
     pub(super) fn open(
         http: Http,
-        url: &str,
-        retries: Backoff,
+        link: Link,
+        patience: Duration,
         wake: Wake,
         log: Log,
     ) -> Result<Self, ServerError> {
-        let mut left = retries.clone();
-        let response = loop {
-            match start(&http, url) {
-                Ok(response) => break response,
-                Err(error) => pause(&mut left, error, &wake, &log)?,
-            }
-        };
-        let total = number(response.headers(), header::CONTENT_LENGTH).filter(|total| *total > 0);
-        Ok(Self {
+        let mut download = Self {
             http,
-            url: url.to_owned(),
-            left: retries.clone(),
-            retries,
+            link,
+            patience: Patience::new(patience),
             wake,
             log,
-            body: Box::new(response.into_body().into_reader()),
+            body: None,
             offset: 0,
-            total,
-        })
+            total: None,
+            etag: None,
+            renewals: 0,
+            breaks: Breaks::default(),
+        };
+        download.connect()?;
+        Ok(download)
     }
 
-    /// Whether all bytes have come; without a known length the connection's end decides.
-    fn is_complete(&self) -> bool {
-        self.total.is_none_or(|total| self.offset >= total)
-    }
-
-    fn resume(&mut self, total: u64, reason: ServerError) -> Result<(), ServerError> {
-        pause(&mut self.left, reason, &self.wake, &self.log)?;
-        let (offset, url) = (self.offset, &self.url);
-        self.log.info(format_args!("the download goes on at byte {offset} of {total}"));
+    /// Makes connections until one leads to the wanted bytes.
+    fn connect(&mut self) -> Result<(), ServerError> {
         loop {
-            match reopen(&self.http, url, offset, total) {
-                Ok(body) => {
-                    self.body = body;
+            let error = match self.request() {
+                Ok(part) => {
+                    self.patience.connected();
+                    self.body = Some(part);
                     return Ok(());
                 }
-                Err(error) => pause(&mut self.left, error, &self.wake, &self.log)?,
+                Err(error) if is_of_link(&error) => match self.renew(error) {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if !may_pass(&error) {
+                return Err(error);
             }
+            self.pause(error)?;
         }
+    }
+
+    fn request(&mut self) -> Result<Part, ServerError> {
+        let rest = match self.total {
+            Some(total) if self.offset > 0 => {
+                Some(Rest { offset: self.offset, total, etag: self.etag.as_deref() })
+            }
+            _ => None,
+        };
+        let response = self.http.get(&self.link.url, rest)?;
+        let headers = response.headers();
+        let Fit { skip, new } = match (response.status().as_u16(), rest) {
+            (200, None) => {
+                let fit = start(headers);
+                self.total = range::content_length(headers).filter(|total| *total > 0);
+                self.etag = range::strong_etag(headers).map(str::to_owned);
+                fit
+            }
+            (206, Some(rest)) => range::of_part(headers, &rest)?,
+            (200, Some(rest)) => range::of_whole(headers, &rest)?,
+            (416, Some(Rest { offset, total, .. })) => {
+                let problem = format!("it was to have {total} bytes, but ends at {offset}");
+                return Err(ServerError::Changed { problem });
+            }
+            _ => return Err(self.refused(response)),
+        };
+        Ok(Part { body: Box::new(response.into_body().into_reader()), skip, new })
+    }
+
+    fn refused(&self, response: Response<Body>) -> ServerError {
+        self.http.refused_response(WHAT, response)
+    }
+
+    /// Asks the server for a link that works. Fails with the refusal if there is none.
+    fn renew(&mut self, refusal: ServerError) -> Result<(), ServerError> {
+        if self.renewals >= MAX_RENEWALS {
+            return Err(refusal);
+        }
+        self.log.info(format_args!("asking for a fresh link: {}", chain(&refusal)));
+        if !self.link.renew()? {
+            return Err(refusal);
+        }
+        self.renewals += 1;
+        Ok(())
+    }
+
+    /// Waits before the next try, or gives up with the error that led here.
+    fn pause(&mut self, error: ServerError) -> Result<(), ServerError> {
+        let Some(pause) = self.patience.next_pause(error.retry_after()) else {
+            let limit = self.total.map_or_else(String::new, |total| format!(" of {total}"));
+            let offset = self.offset;
+            self.log.error(format_args!("the download is given up at byte {offset}{limit}"));
+            return Err(error);
+        };
+        // Not all devices come back at once to a server that was gone; nobody comes early.
+        let pause = scatter(pause).max(error.retry_after().unwrap_or_default());
+        self.say(&error, pause);
+        Ok(self.wake.sleep(pause)?)
+    }
+
+    fn say(&mut self, error: &ServerError, pause: Duration) {
+        let now = Instant::now();
+        let said = self.breaks.logged;
+        if said.is_some_and(|said| now.saturating_duration_since(said) < LOG_PAUSE) {
+            self.breaks.unlogged += 1;
+            return;
+        }
+        let more = match std::mem::take(&mut self.breaks.unlogged) {
+            0 => String::new(),
+            count => format!(", as {count} times since the last such line"),
+        };
+        self.breaks.logged = Some(now);
+        self.log.warning(format_args!(
+            "the download broke off at byte {}{more}: {}; next try in {:.1} s",
+            self.offset,
+            chain(error),
+            pause.as_secs_f64()
+        ));
+    }
+
+    /// Reads from the connection; `None` when the bytes were not new.
+    fn read_part(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let Some(part) = &mut self.body else { return Ok(None) };
+        let left = if part.skip > 0 { part.skip } else { part.new };
+        let limit = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let buffer = buffer.get_mut(..limit).unwrap_or_default();
+        let started = Instant::now();
+        let count = part.body.read(buffer)?;
+        let (bytes, waited) = (count as u64, started.elapsed());
+        if part.skip > 0 && count > 0 {
+            part.skip -= bytes;
+            self.patience.received(bytes, 0, waited);
+            return Ok(None);
+        }
+        part.new -= bytes;
+        self.offset += bytes;
+        self.patience.received(bytes, bytes, waited);
+        if count > 0 {
+            self.renewals = 0;
+        }
+        Ok(Some(count))
+    }
+
+    /// Gives the connection up; fails if that ends the download.
+    fn broke(&mut self, reason: io::Error) -> io::Result<()> {
+        self.body = None;
+        self.wake.check().map_err(io::Error::other)?;
+        if self.total.is_none() {
+            let problem = format!("{reason}; it cannot go on, since the server told no length");
+            return Err(io::Error::new(reason.kind(), problem));
+        }
+        let url = self.link.url.clone();
+        self.pause(HttpError::new(&url, reason.into()).into()).map_err(io::Error::other)
     }
 }
 
 impl Read for Download {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
+        if buffer.is_empty() || self.total.is_some_and(|total| self.offset >= total) {
             return Ok(0);
         }
         loop {
             self.wake.check().map_err(io::Error::other)?;
-            let reason = match self.body.read(buffer) {
-                Ok(0) if self.is_complete() => return Ok(0),
-                Ok(0) => io::Error::from(ErrorKind::UnexpectedEof),
-                Ok(count) => {
-                    self.offset += count as u64;
-                    self.left = self.retries.clone();
-                    return Ok(count);
-                }
+            if self.patience.is_too_slow() {
+                self.broke(io::Error::new(ErrorKind::TimedOut, "it brings next to nothing"))?;
+            }
+            if self.body.is_none() {
+                self.connect().map_err(io::Error::other)?;
+            }
+            let reason = match self.read_part(buffer) {
+                Ok(Some(0)) if self.total.is_none() => return Ok(0),
+                Ok(Some(0)) => ErrorKind::UnexpectedEof.into(),
+                Ok(Some(count)) => return Ok(count),
+                Ok(None) => continue,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => error,
             };
-            let Some(total) = self.total else { return Err(reason) };
-            let source = Box::new(reason.into());
-            let reason = super::HttpError { url: self.url.clone(), source };
-            self.resume(total, reason.into()).map_err(io::Error::other)?;
+            self.broke(reason)?;
         }
     }
 }
 
-fn start(http: &Http, url: &str) -> Result<Response<Body>, ServerError> {
-    let response = http.get(url, None)?;
-    if response.status() == 200 { Ok(response) } else { Err(refused_response(WHAT, response)) }
+/// The whole file.
+fn start(headers: &HeaderMap) -> Fit {
+    Fit { skip: 0, new: range::content_length(headers).unwrap_or(u64::MAX) }
 }
 
-/// The rest of the file, from `offset`.
-fn reopen(
-    http: &Http,
-    url: &str,
-    offset: u64,
-    total: u64,
-) -> Result<Box<dyn Read + Send>, ServerError> {
-    let response = http.get(url, Some((offset, total)))?;
-    let malformed = |problem: String| ServerError::Malformed { what: WHAT, problem };
-    match response.status().as_u16() {
-        206 => {
-            let range = response.headers().get(header::CONTENT_RANGE);
-            let range = range.and_then(|range| range.to_str().ok()).unwrap_or_default();
-            if !is_rest(range, offset, total) {
-                return Err(malformed(format!(
-                    "asked for bytes {offset} to {total}, but got {range:?}"
-                )));
-            }
-            Ok(Box::new(response.into_body().into_reader()))
-        }
-        // The server knows no ranges and starts over.
-        200 => {
-            let length = number(response.headers(), header::CONTENT_LENGTH);
-            if length != Some(total) {
-                return Err(malformed(format!("the file had {total} bytes, now {length:?}")));
-            }
-            let mut body = response.into_body().into_reader();
-            let skipped = io::copy(&mut body.by_ref().take(offset), &mut io::sink());
-            match skipped {
-                Ok(skipped) if skipped == offset => Ok(Box::new(body)),
-                _ => Err(ServerError::Busy { status: 200, retry_after: None }),
-            }
-        }
-        _ => Err(refused_response(WHAT, response)),
-    }
+/// Whether another link might work: this one is expired, or names what has moved.
+fn is_of_link(error: &ServerError) -> bool {
+    matches!(error, ServerError::Refused { status: 300..=407 | 409..=499, .. })
 }
 
-/// `bytes <offset>-<total - 1>/<total or *>`.
-fn is_rest(range: &str, offset: u64, total: u64) -> bool {
-    let parse = || {
-        let (span, length) = range.strip_prefix("bytes ")?.split_once('/')?;
-        let (first, last) = span.split_once('-')?;
-        let length = if length == "*" { total } else { length.parse().ok()? };
-        Some((first.parse().ok()?, last.parse().ok()?, length))
-    };
-    let expected: (u64, u64, u64) = (offset, total.saturating_sub(1), total);
-    parse() == Some(expected)
-}
-
-/// Waits before the next try, or gives up with the error that led here.
-fn pause(
-    left: &mut Backoff,
-    error: ServerError,
-    wake: &Wake,
-    log: &Log,
-) -> Result<(), ServerError> {
-    let may_pass = matches!(error, ServerError::Http(_) | ServerError::Busy { .. });
-    let Some(pause) = left.next().filter(|_| may_pass) else { return Err(error) };
-    let pause = jitter(pause).max(error.retry_after().unwrap_or(Duration::ZERO));
-    log.warning(format_args!(
-        "the download broke off: {}; next try in {:.0} s",
-        chain(&error),
-        pause.as_secs_f64()
-    ));
-    Ok(wake.sleep(pause)?)
-}
-
-fn number(headers: &HeaderMap, name: header::HeaderName) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_exact_rest_is_accepted() {
-        for (range, good) in [
-            ("bytes 10-99/100", true),
-            ("bytes 10-99/*", true),
-            ("bytes 9-99/100", false),
-            ("bytes 11-99/100", false),
-            ("bytes 10-98/100", false),
-            ("bytes 10-99/101", false),
-            ("bytes -10-99/100", false),
-            ("bytes 10-99", false),
-            ("10-99/100", false),
-            ("bytes 10-99/x", false),
-            ("", false),
-        ] {
-            assert_eq!(is_rest(range, 10, 100), good, "{range}");
-        }
+/// Whether the same request might succeed in a while.
+fn may_pass(error: &ServerError) -> bool {
+    match error {
+        ServerError::Http(error) => error.may_pass(),
+        ServerError::Busy { .. } | ServerError::Unauthorized { .. } => true,
+        _ => false,
     }
 }

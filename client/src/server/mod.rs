@@ -1,10 +1,17 @@
 //! The server, as a device sees it: authentication, polls, reports, inventory and downloads.
 
 mod authority;
+mod dial;
 mod download;
 mod http;
+mod link;
+mod patience;
+mod proxy;
+mod range;
 mod session;
+mod socket;
 mod tls;
+mod wire;
 
 use std::time::Duration;
 
@@ -12,6 +19,7 @@ use rota_rest::device::{Attribute, LogMessage};
 
 pub use authority::{Authority, Token};
 pub use http::HttpError;
+pub use proxy::ProxyError;
 pub use session::{Session, SessionSettings};
 pub use tls::{TlsError, Trust};
 
@@ -33,8 +41,12 @@ pub trait Server {
     fn upload_log(&mut self, id: &DeploymentId, log: Vec<LogMessage>) -> Result<(), ServerError>;
     /// Sends the inventory, unless the server has just this.
     fn send_inventory(&mut self, inventory: Vec<Attribute>) -> Result<(), ServerError>;
-    /// Opens an Artifact; reading it survives lost connections.
-    fn download(&mut self, uri: &str) -> Result<Source, ServerError>;
+    /// Opens the Artifact of a deployment; reading it survives lost connections and expired links.
+    fn download(
+        &mut self,
+        deployment: &Deployment,
+        software: &Software,
+    ) -> Result<Source, ServerError>;
     /// Forgets the token, so that the next request must get a new one.
     fn drop_token(&mut self);
 }
@@ -48,6 +60,8 @@ pub enum ServerError {
     Http(#[from] HttpError),
     #[error("the client certificate cannot be used")]
     Tls(#[from] TlsError),
+    #[error("the proxy settings in the environment cannot be used")]
+    Proxy(#[from] ProxyError),
     #[error("the device cannot identify itself")]
     Identity(#[from] IdentityError),
     #[error("the device key cannot be used")]
@@ -58,6 +72,10 @@ pub enum ServerError {
     Busy { status: u16, retry_after: Option<Duration> },
     #[error("the server has aborted the deployment")]
     Aborted,
+    #[error("the server no longer offers this deployment")]
+    NoLongerOffered,
+    #[error("the file on the server is not the one whose download began: {problem}")]
+    Changed { problem: String },
     #[error("the server refuses {what} with status {status}: {message}")]
     Refused { what: &'static str, status: u16, message: String },
     #[error("the server's answer to {what} cannot be read: {problem}")]
@@ -79,7 +97,11 @@ impl ServerError {
 
     /// Whether the same request might succeed later.
     pub fn is_worth_a_retry(&self) -> bool {
-        !matches!(self, Self::Aborted | Self::Stopped(_) | Self::Refused { status: 413, .. })
+        match self {
+            Self::Aborted | Self::Stopped(_) | Self::Refused { status: 413, .. } => false,
+            Self::Http(error) => error.may_pass(),
+            _ => true,
+        }
     }
 }
 

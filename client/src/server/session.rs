@@ -1,6 +1,6 @@
 //! A device's dealings with its servers; a token that no longer works is got anew.
 
-use std::{fmt::Write, path::PathBuf};
+use std::{fmt::Write, path::PathBuf, time::Duration};
 
 use ring::digest::{SHA256, digest};
 use rota_rest::device::{
@@ -10,16 +10,17 @@ use serde::Serialize;
 use ureq::http::Method;
 
 use super::{
-    Authority, Server, ServerError, Token, Trust, download::Download, http::Answer, status_word,
+    Authority, Server, ServerError, Token, Trust, download::Download, http::Answer, link::Link,
+    status_word,
 };
 use crate::{
+    clock::TimeOfDay,
     config::{Paths, Settings, read_device_type},
     keys::KeyPlace,
     log::Log,
     machine::{Deployment, DeploymentId, Status},
     modules::Source,
     records::Software,
-    retry::Backoff,
     wake::Wake,
 };
 
@@ -27,6 +28,9 @@ const INVENTORY: &str = "/api/devices/v1/inventory/device/attributes";
 const NEXT_V1: &str = "/api/devices/v1/deployments/device/deployments/next";
 const NEXT_V2: &str = "/api/devices/v2/deployments/device/deployments/next";
 const DEPLOYMENTS: &str = "/api/devices/v1/deployments/device/deployments";
+
+/// What each retry of `RetryDownloadCount` stands for: Mender's clients pause so long.
+const DOWNLOAD_RETRY: Duration = Duration::from_mins(1);
 
 pub(super) const JSON: &str = "application/json";
 
@@ -41,8 +45,12 @@ pub struct SessionSettings {
     pub is_key_static: bool,
     pub identity_script: PathBuf,
     pub device_type_file: PathBuf,
-    pub retry_download_count: u32,
+    /// Pauses of a download that gets nowhere add up to so much before it fails.
+    pub download_patience: Duration,
+    /// A connection that brings nothing for so long is dead.
+    pub connection_timeout: Duration,
     pub trust: Trust,
+    pub time: TimeOfDay,
 }
 
 impl SessionSettings {
@@ -55,14 +63,16 @@ impl SessionSettings {
             is_key_static: settings.auth_private_key.is_some(),
             identity_script: paths.identity_script(),
             device_type_file: paths.device_type(settings),
-            retry_download_count: settings.retry_download_count,
+            download_patience: DOWNLOAD_RETRY * settings.retry_download_count,
+            connection_timeout: settings.connection_timeout,
             trust: Trust::new(settings),
+            time: TimeOfDay::default(),
         }
     }
 }
 
-/// Speaks the device API.
-#[derive(Debug)]
+/// Speaks the device API. Clones share the token.
+#[derive(Clone, Debug)]
 pub struct Session {
     authority: Authority,
     wake: Wake,
@@ -74,6 +84,17 @@ pub struct Session {
 impl Session {
     pub fn new(authority: Authority, wake: Wake, log: Log) -> Self {
         Self { authority, wake, log, inventory_sent: None }
+    }
+
+    /// Opens what lies at an address; reading it survives lost connections.
+    pub fn download_url(&self, url: &str) -> Result<Source, ServerError> {
+        self.open(Link::fixed(url))
+    }
+
+    fn open(&self, link: Link) -> Result<Source, ServerError> {
+        let (http, patience) = (self.authority.http()?, self.settings().download_patience);
+        let download = Download::open(http, link, patience, self.wake.clone(), self.log.clone())?;
+        Ok(Box::new(download))
     }
 
     fn settings(&self) -> &SessionSettings {
@@ -196,10 +217,13 @@ impl Server for Session {
         }
     }
 
-    fn download(&mut self, uri: &str) -> Result<Source, ServerError> {
-        let retries = Backoff::downloads(self.settings().retry_download_count);
-        let (http, wake, log) = (self.authority.http()?, self.wake.clone(), self.log.clone());
-        Ok(Box::new(Download::open(http, uri, retries, wake, log)?))
+    fn download(
+        &mut self,
+        deployment: &Deployment,
+        software: &Software,
+    ) -> Result<Source, ServerError> {
+        let Deployment { id, uri } = deployment;
+        self.open(Link::of_deployment(uri, self.clone(), id.clone(), software.clone()))
     }
 
     fn drop_token(&mut self) {

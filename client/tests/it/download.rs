@@ -5,11 +5,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use rota_client::{config::Settings, server::Server};
-
 use crate::{
     fake_server::{FakeServer, Request, Response},
-    session::session_with,
+    session::session,
 };
 
 const SIZE: usize = 300_000;
@@ -18,12 +16,11 @@ fn content() -> Vec<u8> {
     (0..SIZE).map(|n| u8::try_from(n % 251).unwrap()).collect()
 }
 
-/// Reads `/file`; pauses between tries begin with a second and add up to a minute.
+/// Reads `/file`; pauses without progress add up to two seconds.
 fn download(server: &FakeServer) -> Result<Vec<u8>, String> {
-    let settings = Settings { retry_download_count: 1, ..Settings::default() };
-    let (mut session, _folder) = session_with(&[], &settings);
+    let (session, _folder) = session(&[]);
     let url = format!("{}/file", server.url());
-    let mut source = session.download(&url).map_err(|error| error.to_string())?;
+    let mut source = session.download_url(&url).map_err(|error| error.to_string())?;
     let mut content = Vec::new();
     source.read_to_end(&mut content).map_err(|error| error.to_string())?;
     Ok(content)

@@ -10,6 +10,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use rota_client::{
+    clock::TimeOfDay,
     config::Settings,
     log::{Level, Log},
     machine::{DeploymentId, Status},
@@ -50,8 +51,10 @@ pub(crate) fn session_with(servers: &[&FakeServer], config: &Settings) -> (Sessi
         is_key_static: false,
         identity_script: script,
         device_type_file: folder.path().join("device_type"),
-        retry_download_count: config.retry_download_count,
+        download_patience: Duration::from_secs(2),
+        connection_timeout: config.connection_timeout,
         trust: Trust::new(config),
+        time: TimeOfDay::default(),
     };
     let wake = Wake::default();
     let authority = Authority::new(settings, wake.clone(), quiet());

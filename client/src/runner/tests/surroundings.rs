@@ -248,7 +248,7 @@ impl Server for Played {
         Ok(())
     }
 
-    fn download(&mut self, _: &str) -> Result<Source, ServerError> {
+    fn download(&mut self, _: &Deployment, _: &Software) -> Result<Source, ServerError> {
         Ok(Box::new(Cursor::new(self.outside.artifact.borrow().clone())))
     }
 

@@ -192,7 +192,7 @@ impl Server for Fake {
         Ok(())
     }
 
-    fn download(&mut self, _: &str) -> Result<Source, ServerError> {
+    fn download(&mut self, _: &Deployment, _: &Software) -> Result<Source, ServerError> {
         Ok(Box::new(io::empty()))
     }
 

@@ -1,7 +1,6 @@
 //! Whom the client trusts, and how it shows who it is, on the level of TLS.
 
 mod client_auth;
-mod connector;
 mod server_cert;
 
 use std::{
@@ -15,8 +14,6 @@ use rustls::{
     crypto::CryptoProvider,
     pki_types::{CertificateDer, pem::PemObject},
 };
-
-pub(super) use connector::TlsConnector;
 
 use crate::{
     config::{HttpsClient, Settings},

@@ -1,0 +1,209 @@
+//! New connections: names resolved anew, straight or through a proxy, plain or TLS.
+//!
+//! Nothing is reused, so that no request meets a connection that has died unseen; TLS sessions are
+//! resumed, which saves the costly part.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
+use ureq::{
+    Error,
+    config::Config,
+    http::Uri,
+    unversioned::{
+        resolver::{ResolvedSocketAddrs, Resolver},
+        transport::{ConnectionDetails, Connector, NextTimeout},
+    },
+};
+
+use super::{
+    proxy::{Proxies, Proxy, bare},
+    socket::Socket,
+    wire::{Stream, Wire},
+};
+use crate::wake::Wake;
+
+/// For the answer of the resolver, which itself tries several name servers.
+const RESOLVE: Duration = Duration::from_secs(30);
+
+/// For each address, so that one that is dead leaves time for the next.
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// For all of it: the names, the addresses, the proxy and TLS, over a link that carries a kilobyte
+/// a second.
+const DIAL: Duration = Duration::from_mins(2);
+
+/// More addresses than these are not tried.
+const MAX_ADDRESSES: usize = 8;
+
+/// Between looks at a request to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A proxy's answer to `CONNECT`.
+const MAX_PROXY_ANSWER_BYTES: usize = 16 << 10;
+
+/// Makes the connections of an agent.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) proxies: Proxies,
+    /// Longest wait for anything to move on a connection.
+    pub(super) silence: Duration,
+    pub(super) wake: Wake,
+}
+
+impl Connector for Dialer {
+    type Out = Wire;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Wire>, Error> {
+        let buffers = (details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(self.dial(details.uri, buffers)?))
+    }
+}
+
+impl Dialer {
+    fn dial(&self, uri: &Uri, buffers: (usize, usize)) -> io::Result<Wire> {
+        let wrong = || io::Error::new(ErrorKind::InvalidInput, "the address names no host");
+        let host = bare(uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?);
+        let is_tls = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let deadline = Instant::now() + DIAL;
+        let proxy = self.proxies.towards(uri);
+        let socket = match proxy {
+            None => self.open(host, port, deadline)?,
+            Some(proxy) => {
+                let at_proxy = |error| of_proxy(proxy, &error);
+                let mut socket = self.open(&proxy.host, proxy.port, deadline).map_err(at_proxy)?;
+                if is_tls {
+                    tunnel(&mut socket, proxy, host, port).map_err(at_proxy)?;
+                }
+                socket
+            }
+        };
+        if is_tls {
+            return Ok(Wire::new(Stream::Tls(Box::new(self.secure(socket, host)?)), buffers));
+        }
+        let wire = Wire::new(Stream::Plain(socket), buffers);
+        Ok(match proxy {
+            Some(proxy) => wire.through_proxy(uri, proxy),
+            None => wire,
+        })
+    }
+
+    /// Connects to the first address that answers.
+    fn open(&self, host: &str, port: u16, deadline: Instant) -> io::Result<Socket> {
+        let mut last = io::Error::new(ErrorKind::NotFound, format!("{host} has no address"));
+        for address in resolve(host, port, &self.wake)?.into_iter().take(MAX_ADDRESSES) {
+            let until = deadline.min(Instant::now() + CONNECT);
+            match Socket::connect(address, until, self.silence, &self.wake) {
+                Ok(mut socket) => {
+                    socket.set_deadline(Some(deadline));
+                    return Ok(socket);
+                }
+                Err(error) => {
+                    last = io::Error::new(error.kind(), format!("{address}: {error}"));
+                }
+            }
+            self.wake.check().map_err(io::Error::other)?;
+        }
+        Err(last)
+    }
+
+    fn secure(
+        &self,
+        mut socket: Socket,
+        host: &str,
+    ) -> io::Result<StreamOwned<ClientConnection, Socket>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let mut session =
+            ClientConnection::new(self.tls.clone(), name).map_err(io::Error::other)?;
+        session.complete_io(&mut socket)?;
+        Ok(StreamOwned::new(session, socket))
+    }
+}
+
+/// Asks the system for a host's addresses. That cannot be interrupted, so it is left behind when
+/// it takes too long.
+fn resolve(host: &str, port: u16, wake: &Wake) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let name = host.to_owned();
+    thread::Builder::new().name("resolve".to_owned()).spawn(move || {
+        let addresses = (name.as_str(), port).to_socket_addrs();
+        // Nobody listens any more when it took too long.
+        let _ = sender.send(addresses.map(Iterator::collect));
+    })?;
+    let started = Instant::now();
+    while started.elapsed() < RESOLVE {
+        if let Ok(answer) = receiver.recv_timeout(LOOK) {
+            return answer;
+        }
+        wake.check().map_err(io::Error::other)?;
+    }
+    let problem = format!("no name server said within {} s where {host} is", RESOLVE.as_secs());
+    Err(io::Error::new(ErrorKind::TimedOut, problem))
+}
+
+/// Has the proxy connect to the target.
+fn tunnel(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16) -> io::Result<()> {
+    let place =
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n");
+    if let Some(authorization) = &proxy.authorization {
+        request.push_str("Proxy-Authorization: ");
+        request.push_str(authorization);
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
+    socket.write_all(request.as_bytes())?;
+    let answer = read_head(socket)?;
+    let status = answer.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok());
+    let problem = match status {
+        Some(200..=299) => return Ok(()),
+        Some(407) => "it wants other credentials (status 407)".to_owned(),
+        Some(status @ 100..=999) => format!("it refuses to connect to {place} (status {status})"),
+        _ => "it does not speak HTTP".to_owned(),
+    };
+    Err(io::Error::other(problem))
+}
+
+/// Reads up to the empty line and not beyond: what follows belongs to the target.
+fn read_head(socket: &mut Socket) -> io::Result<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        socket.read_exact(&mut byte)?;
+        head.extend(byte);
+        if head.len() > MAX_PROXY_ANSWER_BYTES {
+            return Err(io::Error::new(ErrorKind::InvalidData, "its answer does not end"));
+        }
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+fn of_proxy(proxy: &Proxy, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the proxy {}:{}: {error}", proxy.host, proxy.port))
+}
+
+/// Names are resolved by the [`Dialer`], which alone knows whether that of the target or of a proxy
+/// is wanted.
+#[derive(Debug)]
+pub(super) struct LeftToDialer;
+
+impl Resolver for LeftToDialer {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        Ok(self.empty())
+    }
+}
