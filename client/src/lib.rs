@@ -16,11 +16,14 @@
 //! program that is running has two that read its output.
 
 pub mod attributes;
+pub mod boot;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;
 mod der;
 pub mod downgrade;
+pub mod flash;
+pub mod host;
 pub mod identity;
 pub mod inventory;
 pub mod journal;

@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{HttpsClient, Settings};
-use crate::{keys::KeyPlace, log::Level};
+use crate::{boot::BootLoaderKind, keys::KeyPlace, log::Level};
 
 /// The two files, the weaker first.
 #[derive(Clone, Debug)]
@@ -150,6 +150,11 @@ impl Reader {
             Some(_) => return Err("RetryDownloadCount is not in 1..10000"),
             None => {}
         }
+        match keys.text("BootLoader").map(|word| BootLoaderKind::parse(&word)) {
+            Some(Some(kind)) => self.settings.rootfs.boot_loader = Some(kind),
+            Some(None) => return Err("BootLoader is not grub"),
+            None => {}
+        }
         match keys.text("DeviceTier") {
             Some(tier) if matches!(tier.as_str(), "standard" | "system" | "micro") => {
                 self.settings.device_tier = tier;
@@ -182,6 +187,8 @@ impl Reader {
         set(&mut times.retry_limit, keys.seconds("StateScriptRetryTimeoutSeconds"));
         set(&mut times.retry_interval, keys.seconds("StateScriptRetryIntervalSeconds"));
         set(&mut settings.module_timeout, keys.seconds("ModuleTimeoutSeconds"));
+        set_some(&mut settings.rootfs.part_a, keys.path("RootfsPartA"));
+        set_some(&mut settings.rootfs.part_b, keys.path("RootfsPartB"));
         if let Some(security) = keys.object("Security") {
             set_some(&mut settings.auth_private_key, security.key("AuthPrivateKey"));
         }
@@ -330,6 +337,8 @@ mod tests {
             "{}",
             r#"{"serverURL": "https://a", "SKIPVERIFY": true, "TenantToken": 7,
                 "updatePollIntervalSeconds": "soon", "Unknown": [], "RebootCommand": "a b",
+                "ROOTFSPARTA": "/dev/sda2", "rootfsPartB": "/dev/sda3",
+                "bootloader": "GRUB",
                 "httpsclient": {"certificate": "/c", "KEY": "/k"}}"#,
         )
         .unwrap();
@@ -339,6 +348,9 @@ mod tests {
         assert_eq!(settings.update_poll_interval, Duration::from_mins(30));
         assert_eq!(settings.reboot_command, ["a", "b"]);
         assert_eq!(settings.https_client.unwrap().key, KeyPlace::File("/k".into()));
+        assert_eq!(settings.rootfs.part_a.as_deref(), Some(Path::new("/dev/sda2")));
+        assert_eq!(settings.rootfs.part_b.as_deref(), Some(Path::new("/dev/sda3")));
+        assert_eq!(settings.rootfs.boot_loader, Some(BootLoaderKind::Grub));
     }
 
     #[test]
@@ -362,6 +374,7 @@ mod tests {
             r#"{"DowngradeProtection": "rootfs-image.version"}"#,
             r#"{"DowngradeProtection": ["artifact_name"]}"#,
             r#"{"HttpsClient": {"Key": "/k"}}"#,
+            r#"{"BootLoader": "lilo"}"#,
             "[]",
             "{",
         ] {

@@ -12,7 +12,7 @@ use std::{path::PathBuf, time::Duration};
 pub use load::{ConfigError, ConfigFile, ConfigFiles, load};
 pub use paths::{DeviceTypeError, Paths, read_device_type};
 
-use crate::{keys::KeyPlace, log::Level, scripts::ScriptTimes};
+use crate::{keys::KeyPlace, log::Level, payloads::RootfsSettings, scripts::ScriptTimes};
 
 /// Everything that can be set, with the defaults of Mender's client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Settings {
     pub connection_timeout: Duration,
     pub script_times: ScriptTimes,
     pub module_timeout: Duration,
+    /// `RootfsPartA`, `RootfsPartB` and, not a key of Mender's, `BootLoader`.
+    pub rootfs: RootfsSettings,
     /// Where deployment logs go, if not to the data store.
     pub update_log_path: Option<PathBuf>,
     pub log_level: Option<Level>,
@@ -88,6 +90,7 @@ impl Default for Settings {
                 retry_limit: seconds(1800),
             },
             module_timeout: seconds(14_400),
+            rootfs: RootfsSettings::default(),
             update_log_path: None,
             log_level: None,
             reboot_command: vec!["reboot".to_owned()],

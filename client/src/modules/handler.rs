@@ -26,8 +26,8 @@ impl<'a> Handler<'a> {
         if let Some(module) = Module::find(payload_type, settings, (wake, log))? {
             return Ok(Self::Module(module));
         }
-        let ModuleSettings { modules, work_tree: tree, mark, limit, .. } = settings;
-        let workplace = Workplace { tree, mark, limit: *limit, wake, log };
+        let ModuleSettings { modules, work_tree: tree, mark, limit, rootfs, .. } = settings;
+        let workplace = Workplace { tree, mark, limit: *limit, wake, log, rootfs };
         payloads::find(payload_type, workplace).map(Self::BuiltIn).ok_or_else(|| {
             InstallError::NoModule { path: modules.join(payload_type).display().to_string() }
         })

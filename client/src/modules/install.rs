@@ -18,6 +18,7 @@ use crate::{
     downgrade,
     log::{Log, chain},
     machine::{ArtifactInfo, Call, RebootNeed},
+    payloads::RootfsSettings,
     process::Mark,
     records::{Software, check_depends},
     wake::Wake,
@@ -40,6 +41,8 @@ pub struct ModuleSettings {
     pub mark: Mark,
     /// For each call.
     pub limit: Duration,
+    /// The partitions of root file systems.
+    pub rootfs: RootfsSettings,
 }
 
 impl ModuleSettings {
@@ -53,6 +56,7 @@ impl ModuleSettings {
             downgrade_protection: settings.downgrade_protection.clone(),
             mark,
             limit: settings.module_timeout,
+            rootfs: settings.rootfs.clone(),
         }
     }
 }
@@ -86,7 +90,7 @@ impl UpdateModules {
     }
 
     #[cfg(test)]
-    pub(super) fn settings(&self) -> &ModuleSettings {
+    pub(crate) fn settings(&self) -> &ModuleSettings {
         &self.settings
     }
 

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     log::{Level, Log},
+    payloads::RootfsSettings,
     process::Mark,
     wake::Wake,
 };
@@ -48,6 +49,7 @@ impl Device {
             downgrade_protection: Vec::new(),
             mark: Mark::new(folder.path()),
             limit: Duration::from_mins(1),
+            rootfs: RootfsSettings::default(),
         };
         let device = Self { modules: Self::installer(settings), folder };
         let log = device.path("log");

@@ -3,6 +3,8 @@
 //! An executable of the same name in the module folder comes first, so that a device can replace
 //! each of them. They keep their notes where a module would, in the work tree of the update.
 
+mod rootfs_image;
+
 use std::{
     io,
     path::{Path, PathBuf},
@@ -10,9 +12,14 @@ use std::{
     time::Duration,
 };
 
+use rootfs_image::RootfsImage;
 use rota_artifact::Payload as PayloadFiles;
 
+pub use rootfs_image::{PartsError, RefusedStep, RootfsSettings};
+
 use crate::{
+    boot::BootError,
+    flash::FlashError,
     log::Log,
     machine::{Call, RebootNeed},
     modules::Source,
@@ -50,6 +57,14 @@ pub enum PayloadError {
     #[error("{program} failed")]
     Program { program: String, source: ProcessError },
     #[error(transparent)]
+    Parts(#[from] PartsError),
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    #[error(transparent)]
+    Step(#[from] RefusedStep),
+    #[error(transparent)]
+    Flash(FlashError),
+    #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
@@ -72,6 +87,7 @@ pub struct Workplace<'a> {
     pub limit: Duration,
     pub wake: &'a Wake,
     pub log: &'a Log,
+    pub rootfs: &'a RootfsSettings,
 }
 
 impl Workplace<'_> {
@@ -108,6 +124,8 @@ impl Workplace<'_> {
 
 /// The payload type of this name, if the client knows it.
 pub fn find<'a>(payload_type: &str, workplace: Workplace<'a>) -> Option<Box<dyn Payload + 'a>> {
-    let _ = (payload_type, workplace);
-    None
+    match payload_type {
+        "rootfs-image" => Some(Box::new(RootfsImage::new(workplace))),
+        _ => None,
+    }
 }

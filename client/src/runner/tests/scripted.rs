@@ -25,6 +25,7 @@ use crate::{
         tests::rows::{Condition, Mishap, Row},
     },
     modules::{ModuleSettings, UpdateModules},
+    payloads::RootfsSettings,
     process::Mark,
     records::Software,
     scripts::{ScriptTimes, StateScripts},
@@ -249,6 +250,7 @@ impl Device {
             downgrade_protection: Vec::new(),
             mark: mark.clone(),
             limit: self.module_limit,
+            rootfs: RootfsSettings::default(),
         };
         let scripts = StateScripts {
             rootfs_folder: self.path("rootfs"),
