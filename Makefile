@@ -3,11 +3,15 @@
 
 CARGO ?= cargo
 
+# All that the client can do, so that everything is compiled once and tests find it. A plain build
+# of the client (-p rota-client) is the small one.
+FEATURES = --features rota-client/dbus,rota-client/pkcs11
+
 setup:            ## install what the machine lacks
 	@.ci/setup
 
 build: setup      ## every program, for development
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --workspace --bins $(FEATURES)
 
 run: setup        ## the whole platform in one process, https://localhost:8443
 	$(CARGO) run -p rota-server
@@ -16,7 +20,7 @@ demo: build       ## ten real devices: two updates that take, one that half of t
 	target/debug/rota-demo
 
 test: build       ## everything, on real parts
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace $(FEATURES)
 
 bench: setup      ## ratios against bare programs, measured in one run
 	$(CARGO) build --release --bins -p rota-server -p rota-client -p rota-artifact -p rota-fleet
@@ -33,10 +37,10 @@ fmt:              ## format
 	$(CARGO) fmt --all
 
 lint:             ## clippy, warnings as errors
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
 
 doc:              ## the documentation of every crate
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps $(FEATURES)
 
 sqlx: setup       ## write the checked queries' data (.sqlx) from the migrations
 	.ci/sqlx

@@ -78,6 +78,52 @@ pub(crate) fn sec1(der: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
+/// A PKCS#1 public key (RFC 8017) from big-endian numbers; `None` under 2048 bits.
+#[cfg(feature = "pkcs11")]
+pub(crate) fn rsa_public(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
+    let first = modulus.iter().position(|byte| *byte != 0)?;
+    let bytes = modulus.get(first..)?;
+    let bits = bytes.len() * 8 - bytes.first()?.leading_zeros() as usize;
+    let content = [unsigned(modulus), unsigned(exponent)].concat();
+    (bits >= 2048).then(|| element(SEQUENCE, &content))
+}
+
+/// An ECDSA signature (RFC 3279) from its two halves.
+#[cfg(feature = "pkcs11")]
+pub(crate) fn ecdsa_signature(halves: &[u8]) -> Option<Vec<u8>> {
+    let (r, s) = halves.split_at_checked(halves.len() / 2).filter(|(r, s)| r.len() == s.len())?;
+    Some(element(SEQUENCE, &[unsigned(r), unsigned(s)].concat()))
+}
+
+/// A positive integer.
+#[cfg(feature = "pkcs11")]
+fn unsigned(bytes: &[u8]) -> Vec<u8> {
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+    // A zero keeps a number positive whose first bit is set; zero itself is one, too.
+    let digits = bytes.get(first..).unwrap_or_default();
+    let needs_zero = digits.first().is_none_or(|digit| *digit >= 0x80);
+    element(INTEGER, &[if needs_zero { &[0][..] } else { &[] }, digits].concat())
+}
+
+/// The content of an octet string.
+#[cfg(feature = "pkcs11")]
+pub(crate) fn octet_string(der: &[u8]) -> Option<&[u8]> {
+    let mut document = Reader(der);
+    document.take(OCTET_STRING).filter(|_| document.0.is_empty())
+}
+
+/// The curve that parameters name; Edwards' by the name that tokens before PKCS#11 3.0 use, too.
+#[cfg(feature = "pkcs11")]
+pub(crate) fn curve(parameters: &[u8]) -> Option<Spki> {
+    const PRINTABLE_STRING: u8 = 0x13;
+    match Reader(parameters).next()? {
+        (OID, P256) => Some(Spki::P256),
+        (OID, P384) => Some(Spki::P384),
+        (OID, ED25519) | (PRINTABLE_STRING, b"edwards25519") => Some(Spki::Ed25519),
+        _ => None,
+    }
+}
+
 /// From when to when a certificate (RFC 5280) is valid, in seconds since 1970.
 pub(crate) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
     let mut signed = Reader(Reader(Reader(certificate).take(SEQUENCE)?).take(SEQUENCE)?);

@@ -15,7 +15,12 @@ use rustls::{
     sign::SigningKey,
 };
 
-use super::{DeviceKey, KeyError, KeyPlace, pem};
+use super::{DeviceKey, KeyError, KeyPlace, TokenUri, pem};
+#[cfg(feature = "pkcs11")]
+use super::{
+    Kind,
+    token::{TlsKey, TokenKey},
+};
 use crate::{der, log::Log};
 
 const MODE: u32 = 0o600;
@@ -23,8 +28,12 @@ const SEED_BYTES: usize = 32;
 
 /// Reads the key; a file's mode is narrowed to 0600, with a warning, if it is wider.
 pub fn load(place: &KeyPlace, log: &Log) -> Result<DeviceKey, KeyError> {
-    let path = file(place)?;
-    DeviceKey::from_pem(&read(path, log)?).map_err(|problem| unusable(path, problem))
+    match place {
+        KeyPlace::File(path) => {
+            DeviceKey::from_pem(&read(path, log)?).map_err(|problem| unusable(path, problem))
+        }
+        KeyPlace::Token(uri) => in_token(uri),
+    }
 }
 
 /// As [`load`], for a key that is only used inside TLS.
@@ -33,18 +42,44 @@ pub fn tls_key(
     provider: &CryptoProvider,
     log: &Log,
 ) -> Result<Arc<dyn SigningKey>, KeyError> {
-    let path = file(place)?;
-    let text = read(path, log)?;
-    let key = || {
-        let block = pem::private_key(&text)?;
-        if block.is_encrypted {
-            return Err(KeyError::Encrypted);
+    match place {
+        KeyPlace::File(path) => {
+            let text = read(path, log)?;
+            tls_key_from_pem(&text, provider).map_err(|problem| unusable(path, problem))
         }
-        let der =
-            PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| KeyError::Unsupported)?;
-        provider.key_provider.load_private_key(der).map_err(|_| KeyError::Unsupported)
-    };
-    key().map_err(|problem| unusable(path, problem))
+        KeyPlace::Token(uri) => tls_key_in_token(uri),
+    }
+}
+
+fn tls_key_from_pem(
+    text: &str,
+    provider: &CryptoProvider,
+) -> Result<Arc<dyn SigningKey>, KeyError> {
+    if pem::private_key(text)?.is_encrypted {
+        return Err(KeyError::Encrypted);
+    }
+    let der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| KeyError::Unsupported)?;
+    provider.key_provider.load_private_key(der).map_err(|_| KeyError::Unsupported)
+}
+
+#[cfg(feature = "pkcs11")]
+fn in_token(uri: &TokenUri) -> Result<DeviceKey, KeyError> {
+    TokenKey::load(uri).map(|key| DeviceKey(Kind::Token(key)))
+}
+
+#[cfg(feature = "pkcs11")]
+fn tls_key_in_token(uri: &TokenUri) -> Result<Arc<dyn SigningKey>, KeyError> {
+    Ok(Arc::new(TlsKey(TokenKey::load(uri)?)))
+}
+
+#[cfg(not(feature = "pkcs11"))]
+fn in_token(uri: &TokenUri) -> Result<DeviceKey, KeyError> {
+    Err(KeyError::NoTokens { uri: uri.clone() })
+}
+
+#[cfg(not(feature = "pkcs11"))]
+fn tls_key_in_token(uri: &TokenUri) -> Result<Arc<dyn SigningKey>, KeyError> {
+    Err(KeyError::NoTokens { uri: uri.clone() })
 }
 
 /// Reads the key; makes a new one if there is no file.
@@ -56,13 +91,6 @@ pub fn load_or_create(place: &KeyPlace, log: &Log) -> Result<DeviceKey, KeyError
             replace(path, log)
         }
         (other, _) => other,
-    }
-}
-
-fn file(place: &KeyPlace) -> Result<&Path, KeyError> {
-    match place {
-        KeyPlace::File(path) => Ok(path),
-        KeyPlace::Token(uri) => Err(KeyError::NoTokens { uri: uri.clone() }),
     }
 }
 

@@ -7,6 +7,8 @@
 mod file;
 mod pem;
 mod place;
+#[cfg(feature = "pkcs11")]
+mod token;
 
 use p384::ecdsa::{DerSignature, SigningKey as P384KeyPair, signature::hazmat::PrehashSigner};
 use ring::{
@@ -20,6 +22,8 @@ use ring::{
 
 pub use file::{load, load_or_create, replace, tls_key};
 pub use place::{KeyPlace, TokenUri};
+#[cfg(feature = "pkcs11")]
+pub use token::TokenError;
 
 use crate::der::{self, Spki};
 
@@ -43,11 +47,15 @@ pub enum KeyError {
     Unsupported,
     #[error("no randomness to be had from the system")]
     Random,
+    #[cfg(not(feature = "pkcs11"))]
     #[error(
         "{uri} lies in a token, of which this build of rota-client knows nothing; \
          build it with the cargo feature \"pkcs11\""
     )]
     NoTokens { uri: TokenUri },
+    #[cfg(feature = "pkcs11")]
+    #[error("cannot use the key {uri}")]
+    Token { uri: TokenUri, source: Box<TokenError> },
 }
 
 /// The device's private key.
@@ -58,6 +66,8 @@ enum Kind {
     P256(EcdsaKeyPair),
     P384(Box<P384KeyPair>),
     Ed25519(Ed25519KeyPair),
+    #[cfg(feature = "pkcs11")]
+    Token(token::TokenKey),
 }
 
 impl std::fmt::Debug for DeviceKey {
@@ -67,6 +77,8 @@ impl std::fmt::Debug for DeviceKey {
             Kind::P256(_) => "P-256",
             Kind::P384(_) => "P-384",
             Kind::Ed25519(_) => "Ed25519",
+            #[cfg(feature = "pkcs11")]
+            Kind::Token(_) => "in a token",
         };
         write!(f, "DeviceKey({kind})")
     }
@@ -96,6 +108,8 @@ impl DeviceKey {
             Kind::P256(key) => Spki::P256.encode(key.public_key().as_ref()),
             Kind::P384(key) => Spki::P384.encode(&public_point(key)),
             Kind::Ed25519(key) => Spki::Ed25519.encode(key.public_key().as_ref()),
+            #[cfg(feature = "pkcs11")]
+            Kind::Token(key) => key.spki(),
         };
         pem::encode("PUBLIC KEY", &spki)
     }
@@ -122,6 +136,8 @@ impl DeviceKey {
                 Ok(signature.as_bytes().to_vec())
             }
             Kind::Ed25519(key) => Ok(key.sign(message).as_ref().to_vec()),
+            #[cfg(feature = "pkcs11")]
+            Kind::Token(key) => key.sign(message),
         }
     }
 }
@@ -195,6 +211,8 @@ mod tests {
             Kind::P256(key) => key.public_key().as_ref().to_vec(),
             Kind::P384(key) => public_point(key),
             Kind::Ed25519(key) => key.public_key().as_ref().to_vec(),
+            #[cfg(feature = "pkcs11")]
+            Kind::Token(_) => unreachable!("no token is used here"),
         }
     }
 

@@ -119,10 +119,10 @@ impl Authority {
     }
 
     pub(super) fn http(&self) -> Result<Http, ServerError> {
-        let mut state = self.state();
-        if let Some(http) = &state.http {
+        if let Some(http) = &self.state().http {
             return Ok(http.clone());
         }
+        // A key may lie in a slow token; nobody is to wait for that who only wants to look.
         let Shared { settings, wake, log, .. } = &*self.0;
         let http = Http::new(&Circumstances {
             trust: settings.trust.clone(),
@@ -131,7 +131,7 @@ impl Authority {
             wake: wake.clone(),
             log: log.clone(),
         })?;
-        Ok(state.http.insert(http).clone())
+        Ok(self.state().http.insert(http).clone())
     }
 
     pub(super) fn settings(&self) -> &SessionSettings {

@@ -1,6 +1,7 @@
 //! A device in a folder: configuration, scripts, modules, and the program that runs there.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{self, Write},
     os::unix::fs::PermissionsExt,
@@ -18,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) struct Device {
     folder: TempDir,
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl Device {
@@ -25,7 +27,7 @@ impl Device {
     /// `content` as `installed` and notes its calls in `calls`. Files of the name of a call make
     /// that call fail.
     pub(crate) fn new() -> Self {
-        let device = Self { folder: tempfile::tempdir().unwrap() };
+        let device = Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() };
         for folder in ["config", "data", "share/identity", "share/inventory", "share/modules/v3"] {
             fs::create_dir_all(device.path(folder)).unwrap();
         }
@@ -101,6 +103,12 @@ impl Device {
         path
     }
 
+    /// For the programs that the device runs from now on.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) fn set_environment(&mut self, name: &'static str, value: impl Into<OsString>) {
+        self.environment.push((name, value.into()));
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rota-client"));
         for proxy in ["http_proxy", "https_proxy", "all_proxy"] {
@@ -113,6 +121,7 @@ impl Device {
             .arg(self.path("share"))
             .arg("--data")
             .arg(self.path("data"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
     }
@@ -128,6 +137,17 @@ impl Device {
             fs::File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
         let child = self.command().arg("daemon").stderr(log).spawn().unwrap();
         Daemon { child, log: self.path("daemon.log") }
+    }
+
+    /// Waits for a daemon to log a text.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        let started = Instant::now();
+        while !self.read("daemon.log").is_some_and(|log| log.contains(text)) {
+            let log = self.read("daemon.log");
+            assert!(started.elapsed() < PATIENCE, "{text:?} is not logged: {log:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Waits for a file to appear.

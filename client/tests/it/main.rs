@@ -11,6 +11,8 @@ mod fake_server;
 mod hostile;
 mod session;
 mod tls;
+#[cfg(feature = "pkcs11")]
+mod token;
 
 /// What OpenSSL writes.
 fn openssl(arguments: &[&str]) -> String {

@@ -4,7 +4,8 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
-    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SignatureAlgorithm,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData,
+    SignatureAlgorithm,
 };
 use rota_client::{
     config::{HttpsClient, Settings},
@@ -13,7 +14,7 @@ use rota_client::{
     server::{Server, ServerError},
 };
 use rustls::{
-    RootCertStore, ServerConfig,
+    DEFAULT_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     server::WebPkiClientVerifier,
 };
@@ -25,7 +26,7 @@ use crate::{
     session::session_with,
 };
 
-struct Identity {
+pub(crate) struct Identity {
     certificate: rcgen::Certificate,
     key: KeyPair,
 }
@@ -41,14 +42,14 @@ impl Identity {
 }
 
 /// Signs certificates.
-struct Authority {
+pub(crate) struct Authority {
     params: CertificateParams,
     key: KeyPair,
     certificate: rcgen::Certificate,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let params = authority_params(name);
         let certificate = params.self_signed(&key).unwrap();
@@ -64,8 +65,12 @@ impl Authority {
     }
 
     fn sign(&self, name: &str, key: KeyPair) -> Identity {
-        let certificate = params(name).signed_by(&key, &self.issuer()).unwrap();
+        let certificate = self.certify(name, &key);
         Identity { certificate, key }
+    }
+
+    pub(crate) fn certify(&self, name: &str, key: &impl PublicKeyData) -> rcgen::Certificate {
+        params(name).signed_by(key, &self.issuer()).unwrap()
     }
 
     fn issuer(&self) -> Issuer<'_, &KeyPair> {
@@ -81,20 +86,28 @@ fn authority_params(name: &str) -> CertificateParams {
     params
 }
 
-fn params(name: &str) -> CertificateParams {
+pub(crate) fn params(name: &str) -> CertificateParams {
     CertificateParams::new(vec![name.to_owned()]).unwrap()
 }
 
-fn self_signed(params: &CertificateParams) -> Identity {
+pub(crate) fn self_signed(params: &CertificateParams) -> Identity {
     let key = KeyPair::generate().unwrap();
     Identity { certificate: params.self_signed(&key).unwrap(), key }
 }
 
 /// A server that lets in clients of this authority only, if one is given.
 fn server(identity: &Identity, clients_of: Option<&Authority>) -> FakeServer {
+    server_with(identity, clients_of, DEFAULT_VERSIONS)
+}
+
+pub(crate) fn server_with(
+    identity: &Identity,
+    clients_of: Option<&Authority>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> FakeServer {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap();
     let builder = match clients_of {
         None => builder.with_no_client_auth(),
