@@ -39,5 +39,6 @@ pub mod retry;
 pub mod runner;
 pub mod scripts;
 pub mod server;
+pub mod takeover;
 pub mod time;
 pub mod wake;

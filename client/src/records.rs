@@ -25,6 +25,9 @@ pub struct Records {
     pub software: Option<Software>,
     #[serde(default)]
     pub update: Option<Update>,
+    /// How the store of Mender's client looked when it was taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_over: Option<String>,
 }
 
 impl Records {

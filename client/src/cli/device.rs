@@ -17,6 +17,7 @@ use rota_client::{
     runner::{Inventory, Runner, World},
     scripts::StateScripts,
     server::{Authority, Session, SessionSettings},
+    takeover::{OldClient, take_over},
     wake::Wake,
 };
 use rota_rest::device::Attribute;
@@ -63,8 +64,10 @@ impl Device {
         let data = &self.paths.data;
         fs::create_dir_all(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
+        take_over(&mut self.store, &OldClient::new(&self.paths, &self.settings), &self.log)?;
         let bootstrap = self.paths.bootstrap_artifact();
-        Ok(name_software(&mut self.store, &bootstrap, &self.log)?)
+        let artifact_info = self.paths.artifact_info();
+        Ok(name_software(&mut self.store, &bootstrap, &artifact_info, &self.log)?)
     }
 
     /// Keeps other processes from starting an update as long as this one lives; `false` if one of

@@ -80,6 +80,16 @@ impl Paths {
         settings.update_log_path.clone().unwrap_or_else(|| self.data.clone())
     }
 
+    /// What Mender's client must not forget.
+    pub fn old_store(&self) -> PathBuf {
+        self.data.join("mender-store")
+    }
+
+    /// The name of the software that an image was delivered with, for clients before 4.0.
+    pub fn artifact_info(&self) -> PathBuf {
+        self.config.join("artifact_info")
+    }
+
     pub fn bootstrap_artifact(&self) -> PathBuf {
         self.data.join("bootstrap.mender")
     }

@@ -97,6 +97,8 @@ pub enum Stage {
     Cleanup,
     /// A standalone update waits for `commit` or `rollback`.
     BeforeCommit,
+    /// The device has rebooted for an update that must not go on: the reboot counts as failed.
+    RebootRefused,
     /// A newer client wrote a word that this one does not know.
     #[serde(other)]
     Unknown,
@@ -161,6 +163,7 @@ pub enum FailedPart {
 
 /// All that must survive a power cut during an update.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact about the update")]
 pub struct Update {
     pub origin: Origin,
     pub stage: Stage,
@@ -188,10 +191,14 @@ pub struct Update {
     /// The last attempt to journal it failed.
     #[serde(skip)]
     pub is_unsaved: bool,
+    /// Another client began it, which may be asked to finish it, too.
+    #[serde(default)]
+    pub taken_over: bool,
 }
 
 impl Update {
-    pub(super) fn new(origin: Origin) -> Self {
+    /// An update of which nothing has been done yet.
+    pub fn new(origin: Origin) -> Self {
         Self {
             origin,
             stage: Stage::UpdateStore,
@@ -204,6 +211,7 @@ impl Update {
             saves: 0,
             is_resumed: false,
             is_unsaved: false,
+            taken_over: false,
         }
     }
 

@@ -22,6 +22,7 @@ pub fn recover(mut update: Update) -> Transition {
             Phase::Cleanup
         }
         Stage::Reboot => Phase::VerifyReboot,
+        Stage::RebootRefused => Phase::RebootError,
         Stage::UpdateAfterCommit => Phase::CommitLeave,
         Stage::Rollback => Phase::RollbackEnter,
         Stage::RollbackReboot | Stage::AfterRollbackReboot => Phase::VerifyRollbackReboot,

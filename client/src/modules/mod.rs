@@ -15,6 +15,7 @@ mod tree;
 use std::io;
 
 pub use install::{ModuleSettings, UpdateModules};
+pub use tree::lay_out_missing_tree;
 
 use crate::{
     downgrade::Downgrade,

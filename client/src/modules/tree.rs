@@ -10,10 +10,11 @@ use std::{
 use rota_artifact::{Header, Script};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use crate::records::Software;
+use crate::{machine::ArtifactInfo, records::Software};
 
 const STREAM_NEXT: &str = "stream-next";
 const STREAMS: &str = "streams";
+const PAYLOAD_TYPE: &str = "header/payload_type";
 
 /// A module's folder; its layout is part of the protocol.
 #[derive(Clone, Debug)]
@@ -40,6 +41,19 @@ impl WorkTree {
         device_type: &str,
         software: &Software,
     ) -> io::Result<()> {
+        let info = ArtifactInfo::from(header);
+        self.begin(&info, device_type, software)?;
+        let payload = &header.payload;
+        self.write("header/header-info", &header.header_info_json)?;
+        self.write("header/type-info", &payload.type_info_json)?;
+        if payload.meta_data.is_some() {
+            self.write("header/meta-data", &payload.meta_data_json)?;
+        }
+        self.sync()
+    }
+
+    /// Makes the tree anew, with what is known without the Artifact's own files.
+    fn begin(&self, info: &ArtifactInfo, device_type: &str, software: &Software) -> io::Result<()> {
         self.remove()?;
         for folder in ["header", "tmp", "files"] {
             fs::create_dir_all(self.0.join(folder))?;
@@ -51,18 +65,10 @@ impl WorkTree {
         self.write("current_artifact_group", &current_group)?;
         self.write("current_device_type", &line(device_type))?;
 
-        let payload = &header.payload;
-        let payload_type = payload.payload_type.name().unwrap_or_default();
-        let group = header.artifact_group.as_deref().unwrap_or_default();
-        self.write("header/artifact_name", header.artifact_name.as_bytes())?;
-        self.write("header/artifact_group", group.as_bytes())?;
-        self.write("header/payload_type", payload_type.as_bytes())?;
-        self.write("header/header-info", &header.header_info_json)?;
-        self.write("header/type-info", &payload.type_info_json)?;
-        if payload.meta_data.is_some() {
-            self.write("header/meta-data", &payload.meta_data_json)?;
-        }
-        self.sync()
+        let text = |text: &Option<String>| text.clone().unwrap_or_default().into_bytes();
+        self.write("header/artifact_name", info.name.as_bytes())?;
+        self.write("header/artifact_group", &text(&info.group))?;
+        self.write(PAYLOAD_TYPE, &text(&info.payload_type))
     }
 
     /// Makes the FIFO and the folder through which the payload is streamed.
@@ -114,6 +120,23 @@ impl WorkTree {
         file.write_all(content)?;
         file.sync_data()
     }
+}
+
+/// Makes a work tree for an update that another program began without one: with what is known of
+/// the Artifact, and no payload. A tree that is there for this type of payload is left alone.
+pub fn lay_out_missing_tree(
+    path: &Path,
+    info: &ArtifactInfo,
+    device_type: &str,
+    software: &Software,
+) -> io::Result<()> {
+    let tree = WorkTree::new(path.to_owned());
+    let found = fs::read_to_string(path.join(PAYLOAD_TYPE)).ok();
+    if found.as_deref().map(str::trim_end) == info.payload_type.as_deref() {
+        return Ok(());
+    }
+    tree.begin(info, device_type, software)?;
+    tree.sync()
 }
 
 /// Replaces the artifact scripts of the last update by those of this one.

@@ -10,6 +10,7 @@ mod download;
 mod fake_server;
 mod hostile;
 mod session;
+mod takeover;
 mod tls;
 #[cfg(feature = "pkcs11")]
 mod token;

@@ -6,6 +6,7 @@ pub(crate) mod rows;
 mod standalone;
 mod sync;
 pub(crate) mod table;
+mod taken_over;
 
 use super::*;
 use rows::Software;

@@ -12,8 +12,9 @@
 //! reboots by itself and supports rollback.
 //!
 //! The numbers are those of Mender's own table of cases; rows without one (0) follow from the same
-//! rules. Three numbers are not here: 84 (a record of another version), 91 and 92 (update control
-//! maps) are about records that only Mender's client writes.
+//! rules. Three numbers are not here, for they are about records that only Mender's client writes:
+//! 84 (a record of another version) is in `takeover/tests/records.rs`, 91 and 92 (update control
+//! maps) are in `taken_over.rs`.
 
 use super::rows::{
     Row,
