@@ -3,7 +3,18 @@
 //! An executable of the same name in the module folder comes first, so that a device can replace
 //! each of them. They keep their notes where a module would, in the work tree of the update.
 
+mod deb;
+mod directory;
+mod disk;
+mod files;
+mod folders;
+mod notes;
+mod reboot;
 mod rootfs_image;
+mod script;
+mod single_file;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io,
@@ -124,8 +135,12 @@ impl Workplace<'_> {
 
 /// The payload type of this name, if the client knows it.
 pub fn find<'a>(payload_type: &str, workplace: Workplace<'a>) -> Option<Box<dyn Payload + 'a>> {
-    match payload_type {
-        "rootfs-image" => Some(Box::new(RootfsImage::new(workplace))),
-        _ => None,
-    }
+    Some(match payload_type {
+        "deb" => Box::new(deb::Deb::new(workplace)),
+        "directory" => Box::new(directory::Directory::new(workplace)),
+        "rootfs-image" => Box::new(RootfsImage::new(workplace)),
+        "script" => Box::new(script::Script::new(workplace)),
+        "single-file" => Box::new(single_file::SingleFile::new(workplace)),
+        _ => return None,
+    })
 }

@@ -132,6 +132,16 @@ impl Device {
         Finished(output)
     }
 
+    /// Runs a command and kills it after a while, if it still runs then, as a power cut would.
+    pub(crate) fn run_and_kill(&self, arguments: &[&str], after: Duration) {
+        let mut command = self.command();
+        let mut child =
+            command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     pub(crate) fn start_daemon(&self) -> Daemon {
         let log =
             fs::File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();

@@ -9,6 +9,7 @@ mod device;
 mod download;
 mod fake_server;
 mod hostile;
+mod payloads;
 mod session;
 mod takeover;
 mod tls;
