@@ -156,7 +156,10 @@ impl Guarded {
             Builder::module_image(payload_type, name)
                 .file_bytes("content", format!("content of {name}"))
                 .file_bytes("more", format!("more of {name}"))
-                .script("ArtifactInstall_Enter_00", "#!/bin/sh\ntouch script-ran\n")
+                .script(
+                    "ArtifactInstall_Enter_00",
+                    format!("#!/bin/sh\ntouch {}\n", self.device.path("script-ran").display()),
+                )
         };
         builder
             .device_type("board")
@@ -183,7 +186,7 @@ impl Guarded {
         let calls = self.device.calls();
         assert!(!calls.iter().any(|call| call == "ArtifactInstall"), "{what}: {calls:?}");
         assert!(!self.device.path("installed").exists(), "{what}");
-        assert!(!self.device.path("data/scripts/script-ran").exists(), "{what}");
+        assert!(!self.device.path("script-ran").exists(), "{what}");
         assert_eq!(self.device.run(&["show-artifact"]).stdout(), "unknown\n", "{what}");
         assert_eq!(self.device.run(&["commit"]).code(), Some(2), "{what}");
     }
@@ -217,6 +220,7 @@ fn nothing_that_was_tampered_with_is_activated_by_hand() {
     // The same device takes what is sound.
     assert!(guarded.install(&guarded.artifact("stream", "new")));
     assert!(guarded.device.path("installed").exists());
+    assert!(guarded.device.path("script-ran").exists());
 }
 
 #[test]
