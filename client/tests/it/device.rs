@@ -104,7 +104,6 @@ impl Device {
     }
 
     /// For the programs that the device runs from now on.
-    #[cfg(feature = "pkcs11")]
     pub(crate) fn set_environment(&mut self, name: &'static str, value: impl Into<OsString>) {
         self.environment.push((name, value.into()));
     }
