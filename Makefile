@@ -1,5 +1,5 @@
 # Rota's commands. Each is a line or three; what they call holds the logic.
-.PHONY: setup build run demo test bench bench-client fmt lint doc sqlx openapi
+.PHONY: setup build run demo test bench bench-client deb fmt lint doc sqlx openapi
 
 CARGO ?= cargo
 
@@ -32,6 +32,10 @@ bench-client: build  ## the device client: size, memory, CPU and rest
 	.ci/cross armv7 target/cross/out/armv7
 	target/debug/rota-bench --only client --client target/client/client/rota-client \
 	  --client-build aarch64=target/cross/out/aarch64 --client-build armv7=target/cross/out/armv7
+
+deb: setup        ## the device client as a Debian package, in target/debian
+	@command -v cargo-deb >/dev/null || $(CARGO) install --locked --quiet cargo-deb@3.8.0
+	$(CARGO) deb --locked -p rota-client --profile client --output target/debian/
 
 fmt:              ## format
 	$(CARGO) fmt --all

@@ -12,6 +12,7 @@ mod hostile;
 mod payloads;
 mod session;
 mod takeover;
+mod support;
 mod tls;
 #[cfg(feature = "pkcs11")]
 mod token;
