@@ -11,8 +11,8 @@ mod fake_server;
 mod hostile;
 mod payloads;
 mod session;
-mod takeover;
 mod support;
+mod takeover;
 mod tls;
 #[cfg(feature = "pkcs11")]
 mod token;
