@@ -34,6 +34,7 @@ pub mod modules;
 pub mod payloads;
 pub mod power;
 pub mod process;
+pub mod progress;
 pub mod records;
 pub mod retry;
 pub mod runner;

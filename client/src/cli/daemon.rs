@@ -9,9 +9,9 @@ use std::{
 use anyhow::bail;
 use rota_client::{config::Paths, log::Log, records::Software};
 
-use super::{Device, Exit, signal};
+use super::{Device, Exit, bootstrap, signal};
 
-pub(super) fn run(device: &mut Device) -> anyhow::Result<Exit> {
+pub(super) fn run(device: &mut Device, force_bootstrap: bool) -> anyhow::Result<Exit> {
     signal::listen(&device.wake)?;
     // An update that broke the file system must still be rolled back.
     let software = device.prepare().unwrap_or_else(|error| {
@@ -19,6 +19,9 @@ pub(super) fn run(device: &mut Device) -> anyhow::Result<Exit> {
         Software::default()
     });
     let _held_while_running = lock(&device.paths, &device.log)?;
+    if force_bootstrap {
+        bootstrap::make_key(device, true)?;
+    }
     device.log.info(format_args!(
         "rota-client {} runs {}",
         env!("CARGO_PKG_VERSION"),

@@ -22,7 +22,7 @@ use rota_client::{
 };
 use rota_rest::device::Attribute;
 
-use super::arguments::Arguments;
+use super::{arguments::Common, progress::Console};
 
 /// A configured device.
 pub(super) struct Device {
@@ -32,11 +32,13 @@ pub(super) struct Device {
     pub(super) wake: Wake,
     pub(super) log: Log,
     authority: OnceCell<Authority>,
+    /// What the log writes to, unless that is a file.
+    pub(super) console: Console,
 }
 
 impl Device {
     /// Reads the configuration and opens the log.
-    pub(super) fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+    pub(super) fn open(arguments: &Common) -> anyhow::Result<Self> {
         let paths = paths(arguments);
         let files = ConfigFiles {
             fallback: config_file(arguments.fallback_config.as_ref(), paths.fallback_config()),
@@ -50,13 +52,14 @@ impl Device {
         if let Some(path) = &arguments.trusted_certs {
             settings.server_certificate = Some(path.clone());
         }
-        let log = open_log(arguments, &settings)?;
+        let console = Console::default();
+        let log = open_log(arguments, &settings, &console)?;
         for warning in warnings {
             log.warning(warning);
         }
         let store = FileStore::new(&paths.data);
         let authority = OnceCell::new();
-        Ok(Self { settings, paths, store, wake: Wake::default(), log, authority })
+        Ok(Self { settings, paths, store, wake: Wake::default(), log, console, authority })
     }
 
     /// Makes sure that there is a place to write to and that the software has a name.
@@ -89,11 +92,7 @@ impl Device {
         Session::new(self.authority(), self.wake.clone(), self.log.clone())
     }
 
-    pub(super) fn update_modules(&self) -> UpdateModules {
-        self.marking_modules(Mark::new(&self.paths.data))
-    }
-
-    fn marking_modules(&self, mark: Mark) -> UpdateModules {
+    fn update_modules(&self, mark: Mark) -> UpdateModules {
         let settings = ModuleSettings::new(&self.settings, &self.paths, mark);
         UpdateModules::new(settings, self.wake.clone(), self.log.clone())
     }
@@ -103,7 +102,7 @@ impl Device {
         let (wake, log) = (&self.wake, &self.log);
         let mut session = self.session();
         let mark = Mark::new(&self.paths.data);
-        let mut installer = self.marking_modules(mark.clone());
+        let mut installer = self.update_modules(mark.clone());
         let mut scripts = StateScripts {
             rootfs_folder: self.paths.rootfs_scripts(),
             artifact_folder: self.paths.artifact_scripts(),
@@ -150,7 +149,7 @@ impl Inventory for InventoryScripts {
     }
 }
 
-fn paths(arguments: &Arguments) -> Paths {
+fn paths(arguments: &Common) -> Paths {
     let mut paths = Paths::from_environment(|name| std::env::var_os(name).map(PathBuf::from));
     for (place, flag) in [
         (&mut paths.config, &arguments.config_dir),
@@ -177,9 +176,15 @@ fn config_file(named: Option<&PathBuf>, default: PathBuf) -> ConfigFile {
     }
 }
 
-fn open_log(arguments: &Arguments, settings: &Settings) -> anyhow::Result<Log> {
+fn open_log(
+    arguments: &Common,
+    settings: &Settings,
+    console: &Console,
+) -> anyhow::Result<Log> {
     let level = arguments.log_level.or(settings.log_level).unwrap_or(Level::Info);
-    let Some(path) = &arguments.log_file else { return Ok(Log::to_stderr(level)) };
+    let Some(path) = &arguments.log_file else {
+        return Ok(Log::new(level, Box::new(console.clone())));
+    };
     let file = File::options()
         .create(true)
         .append(true)

@@ -4,6 +4,9 @@ mod arguments;
 mod bootstrap;
 mod daemon;
 mod device;
+mod program;
+mod progress;
+mod report;
 mod show;
 mod signal;
 mod standalone;
@@ -16,15 +19,14 @@ use std::{
 
 use arguments::{Arguments, Command, Parsed};
 use device::Device;
-
-const USAGE: &str = include_str!("usage.txt");
+use program::Program;
 
 /// How a command ended; the numbers are those of Mender's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Success = 0,
     Failure = 1,
-    /// `commit` and `rollback` without an update in progress.
+    /// `resume`, `commit` or `rollback` without an update in progress.
     NothingInProgress = 2,
     /// The payload wants a reboot, and the caller asked to be told.
     RebootRequired = 4,
@@ -32,15 +34,17 @@ enum Exit {
 
 /// Parses, runs, and says how it went.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let exit = match arguments::parse(arguments) {
-        Ok(Parsed::Help) => print(USAGE),
+    let mut arguments = arguments.peekable();
+    let program = arguments.peek().map_or(Program::RotaClient, |name| Program::called_as(name));
+    let exit = match arguments::parse(program, arguments) {
+        Ok(Parsed::Help) => print(&program.usage()),
         Ok(Parsed::Version) => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Parsed::Run(arguments)) => run(&arguments).unwrap_or_else(|error| {
             complain(&format!("{error:#}"));
             Exit::Failure
         }),
         Err(error) => {
-            complain(&format!("{error}; see rota-client --help"));
+            complain(&format!("{error}; see {} --help", program.name()));
             Exit::Failure
         }
     };
@@ -48,18 +52,22 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let mut device = Device::open(arguments)?;
+    let mut device = Device::open(&arguments.common)?;
     match &arguments.command {
-        Command::Daemon => daemon::run(&mut device),
+        Command::Daemon { force_bootstrap } => daemon::run(&mut device, *force_bootstrap),
+        Command::AuthDaemon { force_bootstrap } => {
+            bootstrap::wait(&mut device, *force_bootstrap)
+        }
         Command::CheckUpdate => signal::check_update(&device),
         Command::SendInventory => signal::send_inventory(&device),
         Command::ShowArtifact => show::artifact(&mut device),
         Command::ShowProvides => show::provides(&mut device),
-        Command::Install { artifact, reboot_exit_code } => {
-            standalone::install(&mut device, artifact, *reboot_exit_code)
+        Command::Install { artifact, by_hand } => {
+            standalone::install(&mut device, artifact, by_hand)
         }
-        Command::Commit => standalone::commit(&mut device),
-        Command::Rollback => standalone::roll_back(&mut device),
+        Command::Resume(by_hand) => standalone::resume(&mut device, by_hand),
+        Command::Commit(by_hand) => standalone::commit(&mut device, by_hand),
+        Command::Rollback(by_hand) => standalone::roll_back(&mut device, by_hand),
         Command::Bootstrap { force } => bootstrap::run(&mut device, *force),
     }
 }

@@ -1,33 +1,59 @@
-//! `install`, `commit` and `rollback`: updates by hand.
+//! `install`, `resume`, `commit` and `rollback`: updates by hand.
 
-use std::{ffi::OsStr, fs::File};
+use std::{
+    ffi::OsStr,
+    fs::File,
+    process,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, bail};
 use rota_client::{
     journal::Store,
-    machine::{FailedPart, Health, RebootNeed, Stage, Update},
-    modules::{Installer, Source},
-    runner::Ended,
+    machine::{Milestone, Refusal, Stage, StopPoint, Update, Wishes},
+    modules::Source,
+    progress::Watched,
+    runner::{Ended, Runner},
 };
 
-use super::{Device, Exit, complain, say, signal};
+use super::{Device, Exit, complain, progress, report, say, signal};
 
 const IN_PROGRESS: &str = "another update is in progress; wait until it is over";
+
+/// What all commands by hand can be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ByHand {
+    /// Exit with 4 when a payload wants a reboot.
+    pub(super) reboot_exit_code: bool,
+    pub(super) stop_before: Vec<StopPoint>,
+}
+
+impl ByHand {
+    fn wishes(&self) -> Wishes {
+        // Two commands of one id at one time do not exist, whatever the clock says.
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let run = format!("by-hand-{}-{}", process::id(), time.as_nanos());
+        Wishes { stop_before: self.stop_before.clone(), run: Some(run) }
+    }
+}
 
 pub(super) fn install(
     device: &mut Device,
     artifact: &OsStr,
-    reboot_exit_code: bool,
+    by_hand: &ByHand,
 ) -> anyhow::Result<Exit> {
     device.prepare()?;
     signal::listen(&device.wake)?;
     let is_claimed = device.claim_update()?;
     let obstacle = match device.store.read()?.update {
-        Some(update) if update.deployment().is_none() => {
-            Some("an update installed by hand waits for commit or rollback")
+        Some(update) if update.deployment().is_some() => Some(IN_PROGRESS),
+        _ if !is_claimed => Some(IN_PROGRESS),
+        // An interrupted download has changed nothing, so there is nothing to decide.
+        Some(update) if update.stage == Stage::UpdateStore => {
+            drop_interrupted_download(device, update)?;
+            None
         }
-        Some(_) => Some(IN_PROGRESS),
-        None if !is_claimed => Some(IN_PROGRESS),
+        Some(_) => Some("an update installed by hand waits for resume, commit or rollback"),
         None => None,
     };
     if let Some(obstacle) = obstacle {
@@ -36,60 +62,51 @@ pub(super) fn install(
         return Ok(Exit::Failure);
     }
     let source = open(device, artifact)?;
+    let source = Box::new(Watched::new(source, progress::watcher(device)));
     say("Installing artifact...");
-    let update = finished(device.with_runner(|runner| runner.install(source)))?;
-    Ok(match update.stage {
-        Stage::BeforeCommit => {
-            say("Installed, but not committed.");
-            say("Use 'commit' to update, or 'rollback' to roll back the update.");
-            say_reboot(&update, reboot_exit_code)
-        }
-        _ if update.health == Health::Good => {
-            say(if update.payload_type().is_none() {
-                "Artifact with empty payload. Committing immediately."
-            } else {
-                "Update Module doesn't support rollback. Committing immediately."
-            });
-            say("Installed and committed.");
-            say_reboot(&update, reboot_exit_code)
-        }
-        _ => say_failure(&update),
-    })
+    let ended = device.with_runner(|runner| runner.install(source, by_hand.wishes()));
+    tell(ended, by_hand)
 }
 
-pub(super) fn commit(device: &mut Device) -> anyhow::Result<Exit> {
-    let Some(update) = in_progress(device)? else { return Ok(nothing_in_progress()) };
-    let Some(ended) = device.with_runner(|runner| runner.commit(update)) else {
-        bail!("the update was interrupted before it was installed; roll it back");
+pub(super) fn resume(device: &mut Device, by_hand: &ByHand) -> anyhow::Result<Exit> {
+    go_on(device, by_hand, |runner, update| Ok(runner.resume(update, by_hand.wishes())))
+}
+
+pub(super) fn commit(device: &mut Device, by_hand: &ByHand) -> anyhow::Result<Exit> {
+    go_on(device, by_hand, |runner, update| runner.commit(update, by_hand.wishes()))
+}
+
+pub(super) fn roll_back(device: &mut Device, by_hand: &ByHand) -> anyhow::Result<Exit> {
+    go_on(device, by_hand, |runner, update| runner.roll_back(update, by_hand.wishes()))
+}
+
+/// Takes on the update that waits, if one does.
+fn go_on(
+    device: &mut Device,
+    by_hand: &ByHand,
+    command: impl FnOnce(&mut Runner<'_>, Update) -> Result<Ended, Refusal>,
+) -> anyhow::Result<Exit> {
+    device.prepare()?;
+    signal::listen(&device.wake)?;
+    let is_claimed = device.claim_update()?;
+    let update = match device.store.read()?.update {
+        Some(update) if update.deployment().is_some() => bail!(IN_PROGRESS),
+        _ if !is_claimed => bail!(IN_PROGRESS),
+        None => {
+            say("No update in progress.");
+            return Ok(Exit::NothingInProgress);
+        }
+        Some(update) => update,
     };
-    let update = finished(ended)?;
-    if update.health == Health::Good {
-        say("Committed.");
-        return Ok(Exit::Success);
-    }
-    Ok(say_failure(&update))
+    tell(device.with_runner(|runner| command(runner, update))?, by_hand)
 }
 
-pub(super) fn roll_back(device: &mut Device) -> anyhow::Result<Exit> {
-    let Some(update) = in_progress(device)? else { return Ok(nothing_in_progress()) };
-    if update.needs_rollback() {
-        let payload_type = update.payload_type().unwrap_or_default();
-        if !device.update_modules().supports_rollback(payload_type)? {
-            say("Update Module does not support rollback. System may be in an inconsistent state.");
-            return Ok(Exit::Failure);
-        }
+fn drop_interrupted_download(device: &mut Device, update: Update) -> anyhow::Result<()> {
+    device.log.info("an interrupted installation is dropped");
+    match device.with_runner(|runner| runner.resume(update, Wishes::default())) {
+        Ended::Stopped => bail!("interrupted"),
+        Ended::StoppedBefore(..) | Ended::Finished(_) => Ok(()),
     }
-    let update = finished(device.with_runner(|runner| runner.roll_back(update)))?;
-    Ok(if update.failed_part == Some(FailedPart::Cleanup) {
-        say("Cleanup failed.");
-        Exit::Failure
-    } else if update.health.is_inconsistent() {
-        say("Rollback failed. System may be in an inconsistent state.");
-        Exit::Failure
-    } else {
-        say("Rolled back.");
-        Exit::Success
-    })
 }
 
 fn open(device: &Device, artifact: &OsStr) -> anyhow::Result<Source> {
@@ -105,57 +122,21 @@ fn is_url(text: &str) -> bool {
     text.starts_with("https://") || text.starts_with("http://")
 }
 
-/// The standalone update in progress.
-fn in_progress(device: &mut Device) -> anyhow::Result<Option<Update>> {
-    device.prepare()?;
-    signal::listen(&device.wake)?;
-    let is_claimed = device.claim_update()?;
-    match device.store.read()?.update {
-        Some(update) if update.deployment().is_some() => bail!(IN_PROGRESS),
-        _ if !is_claimed => bail!(IN_PROGRESS),
-        other => Ok(other),
+/// Says what a command has come to.
+fn tell(ended: Ended, by_hand: &ByHand) -> anyhow::Result<Exit> {
+    let (stopped_before, update) = match ended {
+        Ended::Finished(update) => (None, update),
+        Ended::StoppedBefore(point, update) => (Some(point), update),
+        Ended::Stopped => bail!("interrupted; use resume to go on, or rollback to go back"),
+    };
+    for line in report::lines(&update, stopped_before) {
+        say(line);
     }
-}
-
-fn nothing_in_progress() -> Exit {
-    say("No update in progress.");
-    Exit::NothingInProgress
-}
-
-fn finished(ended: Ended) -> anyhow::Result<Update> {
-    match ended {
-        Ended::Finished(update) => Ok(*update),
-        Ended::Stopped => bail!("interrupted; use rollback to go back"),
-    }
-}
-
-fn say_reboot(update: &Update, reboot_exit_code: bool) -> Exit {
-    if update.reboot == RebootNeed::No {
-        return Exit::Success;
-    }
-    say("At least one payload requested a reboot of the device it updated.");
-    if reboot_exit_code { Exit::RebootRequired } else { Exit::Success }
-}
-
-/// What failed, and in what state it leaves the device.
-fn say_failure(update: &Update) -> Exit {
-    let part = update.failed_part.unwrap_or(FailedPart::Install);
-    say(match part {
-        FailedPart::Download => "Streaming failed.",
-        FailedPart::Install => "Installation failed.",
-        FailedPart::Commit => "Committing failed.",
-        FailedPart::Cleanup => "Cleanup failed.",
-    });
-    match (part, update.health) {
-        (FailedPart::Download, Health::RolledBack) => say("System not modified."),
-        (_, Health::RolledBack) => say("Rolled back."),
-        (FailedPart::Cleanup, _) => {}
-        _ if update.committed => say("System may be in an inconsistent state."),
-        _ if update.supports_rollback == Some(true) => {
-            say("Rollback failed. System may be in an inconsistent state.");
-        }
-        _ => say("Update Module does not support rollback. \
-                  System may be in an inconsistent state."),
-    }
-    Exit::Failure
+    Ok(if update.milestones.iter().copied().any(Milestone::is_failure) {
+        Exit::Failure
+    } else if by_hand.reboot_exit_code && report::wants_reboot(&update) {
+        Exit::RebootRequired
+    } else {
+        Exit::Success
+    })
 }

@@ -22,6 +22,7 @@ mod model;
 mod phase;
 mod recovery;
 mod route;
+mod standalone;
 mod sync;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -35,6 +36,10 @@ pub use model::{
 };
 pub use phase::Phase;
 pub use recovery::recover;
+pub use standalone::{
+    Milestone, Refusal, StopPoint, Wishes, commit_standalone, install_standalone,
+    resume_standalone, roll_back_standalone,
+};
 pub use sync::SyncPhase;
 
 /// Journal writes and restarts that one deployment may use. Past that it is taken to be going in
@@ -82,39 +87,6 @@ pub struct Transition {
 /// The first transition of a daemon that has no update under way.
 pub fn start() -> Transition {
     sync::enter(SyncPhase::IdleEnter)
-}
-
-/// The first transition of an update that an operator started by hand.
-pub fn install_standalone() -> Transition {
-    route::enter(Phase::DownloadEnter, Update::new(Origin::Standalone))
-}
-
-/// Continues a standalone update as the operator decided: keep it. `None` if it was interrupted
-/// before it was installed.
-pub fn commit_standalone(update: Update) -> Option<Transition> {
-    let phase = match update.stage {
-        Stage::BeforeCommit | Stage::UpdateCommit => Phase::CommitEnter,
-        Stage::UpdateAfterCommit => Phase::CommitLeave,
-        Stage::Cleanup if !update.health.is_failure() => Phase::Cleanup,
-        _ => return None,
-    };
-    Some(route::enter(phase, update))
-}
-
-/// Continues a standalone update as the operator decided, or after it was interrupted: go back.
-/// Where there is something to go back from ([`Update::needs_rollback`]), the caller has asked the
-/// module whether it can.
-pub fn roll_back_standalone(mut update: Update) -> Transition {
-    let phase = if update.needs_rollback() {
-        update.health = Health::RolledBack;
-        update.committed = false;
-        Phase::RollbackEnter
-    } else if update.stage == Stage::UpdateError {
-        Phase::FailureEnter
-    } else {
-        Phase::Cleanup
-    };
-    route::enter(phase, update)
 }
 
 /// Takes the outcome of the last action to the next one. An event that does not answer the action

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use super::{Milestone, StopPoint};
+
 /// Names a deployment on the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -95,10 +97,14 @@ pub enum Stage {
     AfterRollbackReboot,
     UpdateError,
     Cleanup,
+    /// A standalone update was told to stop before it is installed.
+    BeforeInstall,
     /// A standalone update waits for `commit` or `rollback`.
     BeforeCommit,
     /// The device has rebooted for an update that must not go on: the reboot counts as failed.
     RebootRefused,
+    /// A standalone update was told to stop after its module committed it.
+    BeforeCommitLeave,
     /// A newer client wrote a word that this one does not know.
     #[serde(other)]
     Unknown,
@@ -194,6 +200,16 @@ pub struct Update {
     /// Another client began it, which may be asked to finish it, too.
     #[serde(default)]
     pub taken_over: bool,
+    /// Tells the programs of the command by hand that is at work from all others; none while the
+    /// update waits for the next command.
+    #[serde(default)]
+    pub run: Option<String>,
+    /// Where the command by hand that is at work is to stop. Each command says that anew.
+    #[serde(skip)]
+    pub stop_before: Vec<StopPoint>,
+    /// What the command at work has come to so far.
+    #[serde(skip)]
+    pub milestones: Vec<Milestone>,
 }
 
 impl Update {
@@ -212,6 +228,9 @@ impl Update {
             is_resumed: false,
             is_unsaved: false,
             taken_over: false,
+            run: None,
+            stop_before: Vec::new(),
+            milestones: Vec::new(),
         }
     }
 
@@ -228,11 +247,6 @@ impl Update {
         self.artifact.as_ref()?.payload_type.as_deref()
     }
 
-    /// Whether the device may have changed and the change can still be undone.
-    pub fn needs_rollback(&self) -> bool {
-        !matches!(self.stage, Stage::UpdateStore | Stage::UpdateError | Stage::Cleanup)
-    }
-
     pub(super) fn is_standalone(&self) -> bool {
         self.origin == Origin::Standalone
     }
@@ -246,11 +260,25 @@ impl Update {
     pub(super) fn fail(&mut self, part: FailedPart) {
         self.health = self.health.worse();
         self.failed_part.get_or_insert(part);
+        self.reach(match part {
+            FailedPart::Download => Milestone::StreamingFailed,
+            FailedPart::Install => Milestone::InstallationFailed,
+            FailedPart::Commit => Milestone::CommittingFailed,
+            FailedPart::Cleanup => Milestone::CleanupFailed,
+        });
     }
 
     /// Something failed before the device was changed.
     pub(super) fn fail_untouched(&mut self, part: FailedPart) {
         self.health = Health::RolledBack;
         self.failed_part.get_or_insert(part);
+        self.reach(Milestone::StreamingFailed);
+    }
+
+    /// Notes what the command by hand has come to.
+    pub(super) fn reach(&mut self, milestone: Milestone) {
+        if !self.milestones.contains(&milestone) {
+            self.milestones.push(milestone);
+        }
     }
 }

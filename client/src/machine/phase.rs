@@ -2,7 +2,7 @@
 
 use super::{
     Action, Call, Health, Journal, RebootNeed, Retry, ScriptPoint, ScriptState, SoftwareChange,
-    Stage, Status, Update,
+    Stage, Status, StopPoint, Update,
 };
 
 /// A point in an update. Each has one action.
@@ -42,8 +42,10 @@ pub enum Phase {
 
     /// Standalone: ask before the operator is left to decide.
     AskDecision,
-    /// Standalone: wait for `commit` or `rollback`.
-    AwaitDecision,
+    /// Standalone: wait for the operator's next command.
+    StoppedBefore(StopPoint),
+    /// Standalone: the operator wants to go back; can the module?
+    AskWayBack,
 
     AskRollback,
     RollbackEnter,
@@ -91,7 +93,7 @@ impl Phase {
             Self::VerifyReboot => (Stage::AfterReboot, Journal::Required),
             Self::CommitEnter => (Stage::UpdateCommit, Journal::Required),
             Self::CommitLeave => (Stage::UpdateAfterCommit, Journal::Required),
-            Self::AwaitDecision => (Stage::BeforeCommit, Journal::Required),
+            Self::StoppedBefore(point) => (point.stage(), stop(point)),
             Self::RollbackEnter => (Stage::Rollback, Journal::Attempt),
             Self::RollbackRebootEnter => (Stage::RollbackReboot, Journal::Attempt),
             Self::VerifyRollbackReboot => (Stage::AfterRollbackReboot, Journal::Attempt),
@@ -137,7 +139,7 @@ impl Phase {
                 Action::RunScripts(S::ArtifactCommit, Error)
             }
 
-            Self::AskDecision | Self::AskRollback => Action::AskRollback,
+            Self::AskDecision | Self::AskWayBack | Self::AskRollback => Action::AskRollback,
             Self::RollbackEnter => Action::RunScripts(S::ArtifactRollback, Enter),
             Self::Rollback => Action::CallModule(Call::ArtifactRollback),
             Self::RollbackLeave | Self::RollbackLeaveFailed => {
@@ -161,8 +163,19 @@ impl Phase {
             Self::ReportOutcome => Action::Report(final_status(update.health), Retry::UntilGivenUp),
             Self::UploadLog => Action::UploadLog,
             Self::Forget => Action::Forget,
-            Self::AwaitDecision | Self::Finish => Action::Finish,
+            Self::StoppedBefore(_) | Self::Finish => Action::Finish,
         }
+    }
+}
+
+/// An update that cannot be found again must not wait; where an older entry leads to the same point,
+/// it can.
+fn stop(before: StopPoint) -> Journal {
+    match before {
+        StopPoint::InstallEnter | StopPoint::CommitEnter | StopPoint::CommitLeave => {
+            Journal::Required
+        }
+        StopPoint::RollbackEnter | StopPoint::FailureEnter | StopPoint::Cleanup => Journal::Attempt,
     }
 }
 

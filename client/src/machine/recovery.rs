@@ -31,7 +31,9 @@ pub fn recover(mut update: Update) -> Transition {
         Stage::UpdateInstall
         | Stage::AfterReboot
         | Stage::UpdateCommit
+        | Stage::BeforeInstall
         | Stage::BeforeCommit
+        | Stage::BeforeCommitLeave
         | Stage::Unknown => {
             let part = if update.stage == Stage::UpdateCommit {
                 FailedPart::Commit

@@ -1,11 +1,12 @@
 //! The routes of an update: from each point, by outcome, to the next.
 
 use super::{
-    Event, FailedPart, Health, Journal, MAX_SAVES, Phase, RebootNeed, State, SyncPhase, Transition,
-    Update, sync,
+    Event, FailedPart, Health, Journal, MAX_SAVES, Milestone, Phase, RebootNeed, State, StopPoint,
+    SyncPhase, Transition, Update, standalone, sync,
 };
 
 pub(super) fn enter(phase: Phase, mut update: Update) -> Transition {
+    let phase = standalone::stop_at(phase, &mut update);
     let journal = match phase.journal(&update) {
         None => Journal::No,
         Some((stage, journal)) => {
@@ -45,8 +46,7 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         P::Install if done => P::InstallLeave,
         P::InstallLeave if done => P::AskReboot,
         P::InstallEnter | P::Install | P::InstallLeave => P::InstallError,
-        // The decision is only acted on when it could not be journaled.
-        P::InstallError | P::AwaitDecision => failed(&mut update, Install, P::AskRollback),
+        P::InstallError => failed(&mut update, Install, P::AskRollback),
 
         P::AskReboot
         | P::ReportRebooting
@@ -62,6 +62,7 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         P::CheckScripts if done => P::Commit,
         P::Commit if done => {
             update.committed = true;
+            update.reach(Milestone::Committed);
             P::CommitLeave
         }
         P::CommitEnter | P::CheckScripts | P::Commit => P::CommitError,
@@ -71,13 +72,7 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         P::CommitLeave => P::CommitLeaveError,
         P::CommitLeaveError => failed(&mut update, Commit, P::Record),
 
-        P::AskDecision => match event {
-            Event::SupportsRollback(answer) => {
-                update.supports_rollback = Some(answer);
-                if answer { P::AwaitDecision } else { P::CommitEnter }
-            }
-            _ => failed(&mut update, Install, P::FailureEnter),
-        },
+        P::AskDecision | P::AskWayBack | P::StoppedBefore(_) => by_hand(phase, &mut update, &event),
 
         P::AskRollback
         | P::RollbackEnter
@@ -104,9 +99,13 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         // What counts is that the device knows what it runs.
         P::CleanupUnrecorded => P::RecordAgain,
         P::RecordAgain => unless(done, &mut update, P::ReportOutcome),
-        P::Cleanup if done => P::ReportOutcome,
+        P::Cleanup if done => {
+            update.reach(Milestone::CleanedUp);
+            P::ReportOutcome
+        }
         P::Cleanup => {
             update.failed_part.get_or_insert(FailedPart::Cleanup);
+            update.reach(Milestone::CleanupFailed);
             if update.is_standalone() && update.artifact.is_some() {
                 update.health = Health::RollbackFailed;
                 P::RecordCleanupFailure
@@ -152,9 +151,14 @@ fn download(phase: Phase, update: &mut Update, event: Event) -> Phase {
         (P::StorePayload, _) if done => P::DownloadLeave,
         (P::DownloadLeave, _) if done && update.is_empty() => {
             update.committed = true;
+            update.reach(Milestone::EmptyPayload);
+            update.reach(Milestone::Committed);
             P::Record
         }
-        (P::DownloadLeave, _) if done && update.is_standalone() => P::InstallEnter,
+        (P::DownloadLeave, _) if done && update.is_standalone() => {
+            update.reach(Milestone::Streamed);
+            P::InstallEnter
+        }
         (P::DownloadLeave, _) if done => P::ReportInstalling,
         _ => P::DownloadError,
     }
@@ -170,7 +174,10 @@ fn rebooting(phase: Phase, update: &mut Update, event: Event) -> Phase {
         (P::AskReboot, Event::RebootNeed(need)) => {
             update.reboot = need;
             match need {
-                _ if update.is_standalone() => P::AskDecision,
+                _ if update.is_standalone() => {
+                    update.reach(Milestone::Installed);
+                    P::AskDecision
+                }
                 RebootNeed::No => P::DropToken,
                 RebootNeed::Module | RebootNeed::System => P::ReportRebooting,
             }
@@ -187,12 +194,50 @@ fn rebooting(phase: Phase, update: &mut Update, event: Event) -> Phase {
     }
 }
 
+/// Questions that only updates by hand have, and stops that could not be journaled.
+fn by_hand(phase: Phase, update: &mut Update, event: &Event) -> Phase {
+    use FailedPart::{Commit, Install};
+    use Phase as P;
+
+    match (phase, event) {
+        (P::AskDecision, Event::SupportsRollback(answer)) => {
+            update.supports_rollback = Some(*answer);
+            if *answer {
+                P::StoppedBefore(StopPoint::CommitEnter)
+            } else {
+                update.reach(Milestone::CommittedAtOnce);
+                P::CommitEnter
+            }
+        }
+        (P::AskDecision, _) => {
+            let next = failed(update, Install, P::FailureEnter);
+            update.reach(Milestone::NoRollback);
+            next
+        }
+        (P::AskWayBack, Event::SupportsRollback(true)) => {
+            update.supports_rollback = Some(true);
+            update.health = Health::RolledBack;
+            update.committed = false;
+            P::RollbackEnter
+        }
+        // The update stays as it is: the operator can still keep it.
+        (P::AskWayBack, _) => {
+            update.reach(Milestone::NoRollback);
+            P::Finish
+        }
+        (P::StoppedBefore(StopPoint::InstallEnter), _) => P::InstallError,
+        (P::StoppedBefore(StopPoint::CommitEnter), _) => failed(update, Install, P::AskRollback),
+        (P::StoppedBefore(StopPoint::CommitLeave), _) => failed(update, Commit, P::Record),
+        _ => P::Finish,
+    }
+}
+
 /// The way back never stops: a step that fails is remembered, and the next one is tried.
 fn rolling_back(phase: Phase, update: &mut Update, event: &Event) -> Phase {
     use Phase as P;
 
     let done = *event == Event::Done;
-    match phase {
+    let next = match phase {
         P::AskRollback => {
             if let Event::SupportsRollback(answer) = event {
                 update.supports_rollback = Some(*answer);
@@ -231,7 +276,15 @@ fn rolling_back(phase: Phase, update: &mut Update, event: &Event) -> Phase {
         P::RollbackRebootLeave => unless(done, update, P::RollbackRebootError),
         // After `RollbackLeaveFailed` and `RollbackRebootError`.
         _ => P::FailureEnter,
+    };
+    if next == P::FailureEnter {
+        update.reach(match (phase, update.health) {
+            (P::AskRollback, _) => Milestone::NoRollback,
+            (_, Health::RolledBack) => Milestone::RolledBack,
+            _ => Milestone::RollbackFailed,
+        });
     }
+    next
 }
 
 /// A reboot that cannot be journaled leads back to itself. It is risked once, but not by a client
@@ -253,6 +306,11 @@ fn failed(update: &mut Update, part: FailedPart, next: Phase) -> Phase {
 /// Goes on to `next`, and remembers a failure.
 fn unless(done: bool, update: &mut Update, next: Phase) -> Phase {
     if !done {
+        update.reach(match update.health {
+            Health::Good => Milestone::CommittingFailed,
+            Health::Failed => Milestone::NoRollback,
+            Health::RolledBack | Health::RollbackFailed => Milestone::RollbackFailed,
+        });
         update.health = update.health.worse();
     }
     next

@@ -12,7 +12,10 @@ mod stream;
 mod tests;
 mod tree;
 
-use std::io;
+use std::{
+    fs::{File, Metadata},
+    io,
+};
 
 pub use install::{ModuleSettings, UpdateModules};
 pub use tree::lay_out_missing_tree;
@@ -27,7 +30,31 @@ use crate::{
 };
 
 /// What an Artifact is read from.
-pub type Source = Box<dyn io::Read + Send>;
+pub type Source = Box<dyn Stream>;
+
+/// Bytes that come from somewhere, in a number that may be known.
+pub trait Stream: io::Read + Send {
+    /// How many there are in all; `None` if nobody said.
+    fn size_bytes(&self) -> Option<u64>;
+}
+
+impl Stream for File {
+    fn size_bytes(&self) -> Option<u64> {
+        self.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len())
+    }
+}
+
+impl<T: AsRef<[u8]> + Send> Stream for io::Cursor<T> {
+    fn size_bytes(&self) -> Option<u64> {
+        u64::try_from(self.get_ref().as_ref().len()).ok()
+    }
+}
+
+impl Stream for io::Empty {
+    fn size_bytes(&self) -> Option<u64> {
+        Some(0)
+    }
+}
 
 /// Takes Artifacts apart and has their payloads installed.
 pub trait Installer {

@@ -18,7 +18,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{log::Log, machine::DeploymentId};
+use crate::log::Log;
 
 const VARIABLE: &str = "ROTA_CLIENT_UPDATE";
 
@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct Mark {
     data_folder: PathBuf,
-    update: Arc<Mutex<Option<DeploymentId>>>,
+    update: Arc<Mutex<Option<String>>>,
 }
 
 impl Mark {
@@ -39,12 +39,12 @@ impl Mark {
         Self { data_folder: data_folder.into(), update: Arc::default() }
     }
 
-    /// From now on programs belong to this deployment.
-    pub fn enter(&self, deployment: &DeploymentId) {
-        *self.update() = Some(deployment.clone());
+    /// From now on programs belong to this update: a deployment, or a command by hand.
+    pub fn enter(&self, update: &str) {
+        *self.update() = Some(update.to_owned());
     }
 
-    /// From now on programs belong to no deployment.
+    /// From now on programs belong to no update.
     pub fn leave(&self) {
         *self.update() = None;
     }
@@ -61,15 +61,15 @@ impl Mark {
         let update = self.update();
         let mut value = self.data_folder.clone().into_os_string();
         value.push(":");
-        value.push(update.as_ref()?.as_str());
+        value.push(update.as_ref()?);
         Some(value)
     }
 
-    fn update(&self) -> MutexGuard<'_, Option<DeploymentId>> {
+    fn update(&self) -> MutexGuard<'_, Option<String>> {
         self.update.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends every program of the current deployment, as a power cut would have.
+    /// Ends every program of the current update, as a power cut would have.
     pub fn end_all(&self, log: &Log) {
         for _ in 0..ROUNDS {
             let left_behind = self.find();
@@ -121,7 +121,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mark = |id: &str| {
             let mark = Mark::new(folder.path());
-            mark.enter(&DeploymentId::try_from(id.to_owned()).unwrap());
+            mark.enter(id);
             mark
         };
         let start = |mark: &Mark| {

@@ -17,8 +17,9 @@ use crate::{
     journal::{JournalError, Store},
     log::{DeploymentLogs, Log, chain},
     machine::{
-        Action, Event, Journal, Origin, State, Transition, Update, commit_standalone,
-        install_standalone, recover, roll_back_standalone, start, step,
+        Action, Event, Journal, Origin, Phase, Refusal, State, StopPoint, Transition, Update,
+        Wishes, commit_standalone, install_standalone, recover, resume_standalone,
+        roll_back_standalone, start, step,
     },
     modules::{Installer, Source},
     power::Power,
@@ -56,7 +57,9 @@ pub trait Inventory {
 pub enum Ended {
     /// The process is to end; the journal says how to go on.
     Stopped,
-    /// A standalone update is over or waits for the operator.
+    /// A standalone update waits for the operator's next command.
+    StoppedBefore(StopPoint, Box<Update>),
+    /// A standalone update is over, or the operator's command could do nothing about it.
     Finished(Box<Update>),
 }
 
@@ -104,7 +107,7 @@ impl<'a> Runner<'a> {
                 if let Err(error) = self.world.store.claim_update() {
                     self.world.log.warning(chain(&error));
                 }
-                self.world.mark.enter(&deployment.id);
+                self.world.mark.enter(deployment.id.as_str());
                 self.world.mark.end_all(self.world.log);
                 recover(update)
             }
@@ -115,19 +118,36 @@ impl<'a> Runner<'a> {
 
     /// Installs an Artifact as an operator asked; the caller has made sure that no update is under
     /// way.
-    pub fn install(&mut self, artifact: Source) -> Ended {
+    pub fn install(&mut self, artifact: Source, wishes: Wishes) -> Ended {
         self.artifact = Some(artifact);
-        self.run(install_standalone())
+        self.run(install_standalone(wishes))
     }
 
-    /// Keeps what an operator installed; `None` if it was interrupted before it was installed.
-    pub fn commit(&mut self, update: Update) -> Option<Ended> {
-        commit_standalone(update).map(|first| self.run(first))
+    /// Goes on with what an operator began.
+    pub fn resume(&mut self, update: Update, wishes: Wishes) -> Ended {
+        self.end_interrupted(&update);
+        self.run(resume_standalone(update, wishes))
+    }
+
+    /// Keeps what an operator installed.
+    pub fn commit(&mut self, update: Update, wishes: Wishes) -> Result<Ended, Refusal> {
+        self.end_interrupted(&update);
+        commit_standalone(update, wishes).map(|first| self.run(first))
     }
 
     /// Takes back what an operator installed.
-    pub fn roll_back(&mut self, update: Update) -> Ended {
-        self.run(roll_back_standalone(update))
+    pub fn roll_back(&mut self, update: Update, wishes: Wishes) -> Result<Ended, Refusal> {
+        self.end_interrupted(&update);
+        roll_back_standalone(update, wishes).map(|first| self.run(first))
+    }
+
+    /// Ends what an earlier command by hand left running when it was killed.
+    fn end_interrupted(&self, update: &Update) {
+        if let Some(run) = &update.run {
+            self.world.mark.enter(run);
+            self.world.mark.end_all(self.world.log);
+            self.world.mark.leave();
+        }
     }
 
     fn run(&mut self, first: Transition) -> Ended {
@@ -172,10 +192,18 @@ impl<'a> Runner<'a> {
     /// that is started belongs to it.
     fn enter_deployment(&mut self, state: &State) {
         let State::Update { update, .. } = state else { return };
-        let Origin::Deployment(deployment) = &update.origin else { return };
+        let deployment = match &update.origin {
+            Origin::Deployment(deployment) => deployment,
+            Origin::Standalone => {
+                if let Some(run) = &update.run {
+                    self.world.mark.enter(run);
+                }
+                return;
+            }
+        };
         if !self.is_in_deployment {
             self.is_in_deployment = true;
-            self.world.mark.enter(&deployment.id);
+            self.world.mark.enter(deployment.id.as_str());
             if let Err(error) = self.world.logs.open(self.world.log, &deployment.id) {
                 self.world.log.warning(chain(&error));
             }
@@ -185,6 +213,9 @@ impl<'a> Runner<'a> {
 
 fn finished(state: State) -> Ended {
     match state {
+        State::Update { phase: Phase::StoppedBefore(point), update } => {
+            Ended::StoppedBefore(point, update)
+        }
         State::Update { update, .. } => Ended::Finished(update),
         State::Sync(_) => Ended::Stopped,
     }

@@ -10,6 +10,7 @@ use crate::{
         Status, Task, Update,
     },
     modules::InstallError,
+    progress::{Watched, logger},
     records::Records,
     retry::{Backoff, jitter},
     server::ServerError,
@@ -252,7 +253,7 @@ impl Runner<'_> {
         };
         let source = match update.deployment() {
             Some(deployment) => match self.world.server.download(deployment, &software) {
-                Ok(source) => source,
+                Ok(source) => Box::new(Watched::new(source, logger(self.world.log.clone()))),
                 Err(error) => return self.failed("the download", &error),
             },
             None => match self.artifact.take() {

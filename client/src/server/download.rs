@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     log::{Log, chain},
+    modules::Stream,
     retry::scatter,
     wake::Wake,
 };
@@ -227,6 +228,12 @@ impl Download {
         }
         let url = self.link.url.clone();
         self.pause(HttpError::new(&url, reason.into()).into()).map_err(io::Error::other)
+    }
+}
+
+impl Stream for Download {
+    fn size_bytes(&self) -> Option<u64> {
+        self.total
     }
 }
 
