@@ -81,15 +81,22 @@ impl Scripts for StateScripts {
             return Ok(());
         }
         check_version(folder)?;
+        let mut first_error = None;
         for script in scripts {
             self.log.info(format_args!("running state script {}", script.display()));
-            match (self.run_one(&script), point) {
-                (Err(ScriptError::Stopped(stopped)), _) => return Err(stopped.into()),
-                (Err(error), ScriptPoint::Error) => self.log.error(chain(&error)),
-                (outcome, _) => outcome?,
+            match self.run_one(&script) {
+                Ok(()) => {}
+                Err(error) if is_way_back(state, point) && !is_stop(&error) => {
+                    self.log.error(chain(&error));
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        match first_error.filter(|_| point != ScriptPoint::Error) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 
     fn check_version(&mut self) -> Result<(), ScriptError> {
@@ -133,6 +140,21 @@ impl StateScripts {
             self.wake.sleep(self.times.retry_interval)?;
         }
     }
+}
+
+/// Where nothing that fails holds the update up, so that all scripts have their turn.
+fn is_way_back(state: ScriptState, point: ScriptPoint) -> bool {
+    use ScriptState as S;
+
+    let is_on_the_way_back = matches!(
+        state,
+        S::Idle | S::ArtifactRollback | S::ArtifactRollbackReboot | S::ArtifactFailure
+    );
+    is_on_the_way_back || point == ScriptPoint::Error
+}
+
+fn is_stop(error: &ScriptError) -> bool {
+    matches!(error, ScriptError::Stopped(_))
 }
 
 fn check_version(folder: &Path) -> Result<(), ScriptError> {

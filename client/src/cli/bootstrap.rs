@@ -28,7 +28,7 @@ pub(super) fn run(device: &mut Device, force: bool) -> anyhow::Result<Exit> {
     // A server that says nothing keeps this thread; it ends with the process.
     thread::spawn(move || sender.send(authority.authenticate()));
     match answer.recv_timeout(LIMIT) {
-        Ok(Ok(())) => device.log.info("the server accepts this device"),
+        Ok(Ok(_token)) => device.log.info("the server accepts this device"),
         Ok(Err(error)) => device.log.warning(chain(&error)),
         Err(_) => device.log.warning(format_args!(
             "the server did not answer within {} s",

@@ -143,10 +143,15 @@ fn download(phase: Phase, update: &mut Update, event: Event) -> Phase {
         (P::ReportDownloading, _) => P::DownloadEnter,
         (P::ReportInstalling, _) => P::InstallEnter,
         (P::OpenArtifact, Event::Opened(artifact)) => {
-            let empty = artifact.payload_type.is_none();
             update.artifact = Some(artifact);
-            if empty { P::DownloadLeave } else { P::StorePayload }
+            if update.is_standalone() { P::DownloadEnter } else { take_in(update) }
         }
+        // The operator waits for the answer; nothing was done yet that scripts could react to.
+        (P::OpenArtifact, _) if update.is_standalone() => {
+            update.fail_untouched(FailedPart::Download);
+            P::Cleanup
+        }
+        (P::DownloadEnter, _) if done && update.is_standalone() => take_in(update),
         (P::DownloadEnter, _) if done => P::OpenArtifact,
         (P::StorePayload, _) if done => P::DownloadLeave,
         (P::DownloadLeave, _) if done && update.is_empty() => {
@@ -162,6 +167,10 @@ fn download(phase: Phase, update: &mut Update, event: Event) -> Phase {
         (P::DownloadLeave, _) if done => P::ReportInstalling,
         _ => P::DownloadError,
     }
+}
+
+fn take_in(update: &Update) -> Phase {
+    if update.is_empty() { Phase::DownloadLeave } else { Phase::StorePayload }
 }
 
 /// From the installed update to the software that runs it. An operator reboots by hand, so a

@@ -131,9 +131,10 @@ pub enum Refusal {
     TooLate,
 }
 
-/// The first transition of an update by hand.
+/// The first transition of an update by hand. Other than for the daemon, an Artifact that is not
+/// for this device is refused before any script runs.
 pub fn install_standalone(wishes: Wishes) -> Transition {
-    route::enter(Phase::DownloadEnter, begin(Update::new(Origin::Standalone), wishes))
+    route::enter(Phase::OpenArtifact, begin(Update::new(Origin::Standalone), wishes))
 }
 
 /// Takes an update by hand on from where it stands. What broke off while something was changed has
@@ -147,10 +148,7 @@ pub fn resume_standalone(update: Update, wishes: Wishes) -> Transition {
         }
         Stage::BeforeInstall => Phase::InstallEnter,
         Stage::BeforeCommit => Phase::CommitEnter,
-        Stage::UpdateCommit => {
-            update.fail(FailedPart::Commit);
-            Phase::AskRollback
-        }
+        Stage::UpdateCommit => broken_off(&mut update, FailedPart::Commit),
         Stage::BeforeCommitLeave | Stage::UpdateAfterCommit => Phase::CommitLeave,
         Stage::Rollback => Phase::RollbackEnter,
         Stage::UpdateError => Phase::FailureEnter,
@@ -159,12 +157,10 @@ pub fn resume_standalone(update: Update, wishes: Wishes) -> Transition {
         Stage::UpdateInstall
         | Stage::Reboot
         | Stage::AfterReboot
+        | Stage::RebootRefused
         | Stage::RollbackReboot
         | Stage::AfterRollbackReboot
-        | Stage::Unknown => {
-            update.fail(FailedPart::Install);
-            Phase::AskRollback
-        }
+        | Stage::Unknown => broken_off(&mut update, FailedPart::Install),
     };
     route::enter(phase, update)
 }
@@ -197,6 +193,16 @@ pub fn roll_back_standalone(update: Update, wishes: Wishes) -> Result<Transition
         _ => Phase::AskWayBack,
     };
     Ok(route::enter(phase, update))
+}
+
+/// What was begun counts as failed, unless something else had failed before.
+fn broken_off(update: &mut Update, part: FailedPart) -> Phase {
+    let health = update.health;
+    update.fail(part);
+    if health.is_failure() {
+        update.health = health;
+    }
+    Phase::AskRollback
 }
 
 fn begin(mut update: Update, wishes: Wishes) -> Update {

@@ -74,7 +74,6 @@ pub struct UpdateModules {
 /// An Artifact whose payload has not been read yet.
 struct Open {
     reader: Reader<Source>,
-    device_type: String,
 }
 
 impl std::fmt::Debug for Open {
@@ -143,18 +142,21 @@ impl Installer for UpdateModules {
         if info.payload_type.is_none() {
             reader.finish()?;
         } else {
-            self.open = Some(Open { reader, device_type });
+            let tree = &self.tree;
+            tree.create(reader.header(), &device_type, software).map_err(|source| {
+                InstallError::Tree { path: tree.path().display().to_string(), source }
+            })?;
+            self.open = Some(Open { reader });
         }
         Ok(info)
     }
 
-    fn store(&mut self, software: &Software) -> Result<(), InstallError> {
-        let Open { mut reader, device_type } = self.open.take().ok_or(InstallError::NothingOpen)?;
+    fn store(&mut self) -> Result<(), InstallError> {
+        let Open { mut reader } = self.open.take().ok_or(InstallError::NothingOpen)?;
         let tree_error =
             |source| InstallError::Tree { path: self.tree.path().display().to_string(), source };
         let payload_type = reader.header().payload.payload_type.name().map(str::to_owned);
         let mut handler = self.handler(&payload_type.ok_or(InstallError::NothingOpen)?)?;
-        self.tree.create(reader.header(), &device_type, software).map_err(tree_error)?;
         handler.download(&mut reader, &self.tree)?;
         reader.finish()?;
         self.tree.sync().map_err(tree_error)

@@ -58,11 +58,11 @@ impl Stream for io::Empty {
 
 /// Takes Artifacts apart and has their payloads installed.
 pub trait Installer {
-    /// Reads an Artifact up to its payload and makes sure that it is meant for this device. The
-    /// rest of it stays open for [`store`](Self::store).
+    /// Reads an Artifact up to its payload, makes sure that it is meant for this device, and makes
+    /// the work tree. The rest of it stays open for [`store`](Self::store).
     fn open(&mut self, source: Source, software: &Software) -> Result<ArtifactInfo, InstallError>;
     /// Hands the payload of the open Artifact to its module.
-    fn store(&mut self, software: &Software) -> Result<(), InstallError>;
+    fn store(&mut self) -> Result<(), InstallError>;
     /// One step of an update.
     fn call(&mut self, payload_type: &str, call: Call) -> Result<(), InstallError>;
     /// Whether and how the device must restart now.

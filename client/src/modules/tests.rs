@@ -90,7 +90,7 @@ impl Device {
     /// Opens and stores an Artifact.
     fn download(&mut self, artifact: Builder) -> Result<(), InstallError> {
         self.open(artifact)?;
-        self.modules.store(&software())
+        self.modules.store()
     }
 }
 
@@ -239,7 +239,7 @@ fn a_flipped_byte_is_found_before_the_module_sees_the_end() {
     let place = bytes.windows(9).position(|window| window == b"222222222").unwrap();
     bytes[place + 5_000] = b'3';
     device.modules.open(Box::new(Cursor::new(bytes)), &software()).unwrap();
-    let outcome = device.modules.store(&software());
+    let outcome = device.modules.store();
     let refused = matches!(
         outcome,
         Err(InstallError::Artifact(rota_artifact::Error::ChecksumMismatch { .. }))
@@ -305,7 +305,7 @@ fn an_artifact_for_another_device_changes_nothing() {
     let unknown_module = Builder::module_image("absent", "new").device_type("board");
     assert!(matches!(device.open(unknown_module), Err(InstallError::NoModule { .. })));
     assert!(!device.path("tree").exists() && !device.path("scripts").exists());
-    assert!(matches!(device.modules.store(&software()), Err(InstallError::NothingOpen)));
+    assert!(matches!(device.modules.store(), Err(InstallError::NothingOpen)));
 }
 
 #[test]

@@ -65,11 +65,7 @@ impl Runner<'_> {
             Action::Report(status, retry) => self.report(update, status, retry),
             Action::OpenArtifact => self.open_artifact(update),
             Action::StorePayload => {
-                let software = match self.world.store.read() {
-                    Ok(records) => records.software(),
-                    Err(error) => return self.failed("the journal", &error),
-                };
-                let outcome = self.world.installer.store(&software);
+                let outcome = self.world.installer.store();
                 self.done("the download", outcome)
             }
             Action::CallModule(call) => {

@@ -70,11 +70,12 @@ impl State {
         match self.place.as_str() {
             // The Go client stops at this one point only, and so has no word for it.
             _ if self.version < 2 => Stage::BeforeCommit,
-            "Before_ArtifactInstall_Enter" => Stage::UpdateStore,
+            "Before_ArtifactInstall_Enter" => Stage::BeforeInstall,
             "ArtifactInstall_Enter" => Stage::UpdateInstall,
             "Before_ArtifactCommit_Enter" => Stage::BeforeCommit,
             "ArtifactCommit_Enter" => Stage::UpdateCommit,
-            "Before_ArtifactCommit_Leave" | "ArtifactCommit_Leave" => Stage::UpdateAfterCommit,
+            "Before_ArtifactCommit_Leave" => Stage::BeforeCommitLeave,
+            "ArtifactCommit_Leave" => Stage::UpdateAfterCommit,
             "ArtifactRollback_Enter" => Stage::Rollback,
             "ArtifactFailure_Enter" => Stage::UpdateError,
             "Cleanup" => Stage::Cleanup,

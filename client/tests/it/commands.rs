@@ -53,7 +53,7 @@ fn install_then_roll_back() {
 #[test]
 fn without_an_update_there_is_nothing_to_decide() {
     let device = Device::new();
-    for command in ["commit", "rollback"] {
+    for command in ["commit", "rollback", "resume"] {
         let ended = device.run(&[command]);
         assert_eq!((ended.code(), ended.stdout().as_str()), (Some(2), "No update in progress.\n"));
     }

@@ -41,6 +41,7 @@ impl Device {
                 r#"cd {root}
                 echo "$1" >> calls
                 case "$1" in
+                ProvidePayloadFileSizes) [ -e wants-sizes ] && echo Yes || true ;;
                 SupportsRollback) [ -e no-rollback ] || echo Yes ;;
                 NeedsArtifactReboot) [ -e wants-reboot ] && echo Yes || true ;;
                 ArtifactInstall)
@@ -49,7 +50,7 @@ impl Device {
                 ArtifactRollback) rm -f installed; [ -e previous ] && mv previous installed ;;
                 esac
                 if [ -e "hang-$1" ]; then
-                    touch hanging
+                    echo $$ > hanging.new; mv hanging.new hanging
                     while [ -e hanging ]; do sleep 0.1; done
                 fi
                 if [ -e "fail-$1" ]; then echo "this is why" >&2; exit 1; fi
@@ -137,6 +138,14 @@ impl Device {
         let mut child =
             command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Starts a command, and ends it as a power cut would when its module hangs.
+    pub(crate) fn run_until_it_hangs(&self, arguments: &[&str]) {
+        let mut child = self.command().args(arguments).stdout(Stdio::null()).spawn().unwrap();
+        self.wait_for("hanging");
         child.kill().unwrap();
         child.wait().unwrap();
     }

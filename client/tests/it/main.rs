@@ -11,6 +11,7 @@ mod fake_server;
 mod hostile;
 mod payloads;
 mod session;
+mod standalone;
 mod support;
 mod takeover;
 mod tls;

@@ -97,7 +97,7 @@ impl Device {
         let software = Software { artifact_name: "old".into(), ..Software::default() };
         let source = Box::new(Cursor::new(artifact.to_vec().unwrap()));
         let outcome = self.modules.open(source, &software).map(|_| ());
-        outcome.and_then(|()| self.modules.store(&software)).map_err(|error| chain(&error))
+        outcome.and_then(|()| self.modules.store()).map_err(|error| chain(&error))
     }
 
     fn call(&mut self, call: Call) -> Result<(), String> {
@@ -290,7 +290,7 @@ fn a_damaged_image_is_not_installed() {
     bytes[place + 100] = b'3';
     let software = Software { artifact_name: "old".into(), ..Software::default() };
     device.modules.open(Box::new(Cursor::new(bytes)), &software).unwrap();
-    let outcome = device.modules.store(&software);
+    let outcome = device.modules.store();
     let expected = matches!(
         outcome,
         Err(InstallError::Artifact(rota_artifact::Error::ChecksumMismatch { .. }))

@@ -77,7 +77,7 @@ impl Device {
         let software = Software { artifact_name: "old".into(), ..Software::default() };
         let mut modules = self.modules();
         modules.open(Box::new(Cursor::new(artifact.to_vec())), &software)?;
-        modules.store(&software)
+        modules.store()
     }
 
     pub(super) fn call(&self, call: Call) -> Result<(), InstallError> {

@@ -160,8 +160,8 @@ impl<I: Installer> Installer for Surroundings<I> {
         self.real.open(source, software)
     }
 
-    fn store(&mut self, software: &Software) -> Result<(), InstallError> {
-        let outcome = self.real.store(software);
+    fn store(&mut self) -> Result<(), InstallError> {
+        let outcome = self.real.store();
         self.look(outcome)
     }
 

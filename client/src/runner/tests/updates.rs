@@ -123,7 +123,7 @@ impl Installer for Fake {
         })
     }
 
-    fn store(&mut self, _: &Software) -> Result<(), InstallError> {
+    fn store(&mut self) -> Result<(), InstallError> {
         self.0.has_tree.set(true);
         if self.0.call("store") { Ok(()) } else { Err(failed_call()) }
     }

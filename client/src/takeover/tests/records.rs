@@ -251,11 +251,11 @@ fn an_update_by_hand_goes_on_where_it_was() {
     assert_eq!((&update.origin, update.stage), (&Origin::Standalone, Stage::BeforeCommit));
     assert_eq!((update.payload_type(), update.supports_rollback), (Some("app"), Some(true)));
     for (in_state, failed, rolled_back, stage, health) in [
-        ("Before_ArtifactInstall_Enter", false, false, Stage::UpdateStore, Health::Good),
+        ("Before_ArtifactInstall_Enter", false, false, Stage::BeforeInstall, Health::Good),
         ("ArtifactInstall_Enter", false, false, Stage::UpdateInstall, Health::Good),
         ("Before_ArtifactCommit_Enter", false, false, Stage::BeforeCommit, Health::Good),
         ("ArtifactCommit_Enter", false, false, Stage::UpdateCommit, Health::Good),
-        ("Before_ArtifactCommit_Leave", false, false, Stage::UpdateAfterCommit, Health::Good),
+        ("Before_ArtifactCommit_Leave", false, false, Stage::BeforeCommitLeave, Health::Good),
         ("ArtifactCommit_Leave", false, false, Stage::UpdateAfterCommit, Health::Good),
         ("ArtifactRollback_Enter", true, true, Stage::Rollback, Health::RolledBack),
         ("ArtifactFailure_Enter", true, false, Stage::UpdateError, Health::Failed),
