@@ -16,6 +16,9 @@ const STEP_PERCENT: u64 = 10;
 /// Steps in which a download of unknown size is logged.
 const STEP_BYTES: u64 = 64 << 20;
 
+/// Between two lines in the log.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// A look at a download that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -70,25 +73,36 @@ impl Stream for Watched {
     }
 }
 
-/// A watcher that logs a line now and then.
+/// A watcher that logs each step of a download that takes its time.
 pub fn logger(log: Log) -> Box<dyn FnMut(Progress) + Send> {
-    let mut last_step = 0;
+    let mut steps = Steps::default();
     Box::new(move |progress| {
-        let (step, text) = match progress.percent() {
-            Some(percent) => {
-                let step = percent / STEP_PERCENT;
-                (step, format!("download: {} %", step * STEP_PERCENT))
-            }
-            None => {
-                let step = progress.done_bytes / STEP_BYTES;
-                (step, format!("download: {} MiB", progress.done_bytes >> 20))
-            }
-        };
-        if step > last_step {
-            last_step = step;
-            log.info(text);
+        if let Some(text) = steps.text(progress) {
+            log.info(format_args!("download: {text}"));
         }
     })
+}
+
+#[derive(Debug, Default)]
+struct Steps {
+    last: u64,
+    logged: Duration,
+}
+
+impl Steps {
+    /// What is worth a line.
+    fn text(&mut self, progress: Progress) -> Option<String> {
+        let bytes = progress.done_bytes;
+        let (step, text) = match progress.percent() {
+            Some(percent) => (percent / STEP_PERCENT, format!("{percent} %")),
+            None => (bytes / STEP_BYTES, format!("{} MiB", bytes >> 20)),
+        };
+        if step <= self.last || progress.elapsed < self.logged + PAUSE {
+            return None;
+        }
+        (self.last, self.logged) = (step, progress.elapsed);
+        Some(text)
+    }
 }
 
 #[cfg(test)]
@@ -96,49 +110,49 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::log::Level;
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn logged(source: Source) -> Vec<String> {
-        let lines = Lines::default();
-        let log = Log::new(Level::Info, Box::new(lines.clone()));
-        let mut watched = Watched::new(source, logger(log));
-        let mut buffer = [0; 7];
-        while watched.read(&mut buffer).unwrap() > 0 {}
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter_map(|line| line.split_once("download: ")).map(|l| l.1.into()).collect()
+    fn at(seconds: u64, done_bytes: u64, size_bytes: Option<u64>) -> Progress {
+        Progress { done_bytes, size_bytes, elapsed: Duration::from_secs(seconds) }
     }
 
     #[test]
-    fn every_tenth_is_logged_once() {
-        let tenths: Vec<_> = (1..=10).map(|tenth| format!("{}0 %", tenth)).collect();
-        assert_eq!(logged(Box::new(io::Cursor::new(vec![0; 1000]))), tenths);
-        // Three pieces: what is passed in between is not made up.
-        assert_eq!(logged(Box::new(io::Cursor::new(vec![0; 21]))), ["30 %", "60 %", "100 %"]);
-        assert_eq!(logged(Box::new(io::empty())), ["100 %"]);
+    fn a_line_needs_a_step_and_some_time() {
+        let mut steps = Steps::default();
+        let mut text = |seconds, bytes| steps.text(at(seconds, bytes, Some(1000)));
+        assert_eq!(text(1, 500), None);
+        assert_eq!(text(5, 570).as_deref(), Some("57 %"));
+        assert_eq!(text(60, 590), None);
+        assert_eq!(text(61, 600).as_deref(), Some("60 %"));
+        assert_eq!(text(62, 1000), None);
+
+        let mut steps = Steps::default();
+        assert_eq!(steps.text(at(10, 63 << 20, None)), None);
+        assert_eq!(steps.text(at(10, 65 << 20, None)).as_deref(), Some("65 MiB"));
     }
 
     #[test]
     fn percents_need_a_size() {
-        let of = |done_bytes, size_bytes| {
-            Progress { done_bytes, size_bytes, elapsed: Duration::ZERO }.percent()
+        for (done_bytes, size_bytes, percent) in [
+            (5, None, None),
+            (1, Some(3), Some(33)),
+            (0, Some(0), Some(100)),
+            (9, Some(3), Some(100)),
+        ] {
+            assert_eq!(at(0, done_bytes, size_bytes).percent(), percent);
+        }
+    }
+
+    #[test]
+    fn whoever_watches_sees_every_byte() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let watcher = {
+            let seen = seen.clone();
+            move |progress: Progress| seen.lock().unwrap().push(progress.done_bytes)
         };
-        assert_eq!(of(5, None), None);
-        assert_eq!(of(1, Some(3)), Some(33));
-        assert_eq!(of(0, Some(0)), Some(100));
-        assert_eq!(of(9, Some(3)), Some(100));
+        let mut watched = Watched::new(Box::new(io::Cursor::new(*b"12345")), Box::new(watcher));
+        assert_eq!(watched.size_bytes(), Some(5));
+        let mut buffer = [0; 2];
+        while watched.read(&mut buffer).unwrap() > 0 {}
+        assert_eq!(*seen.lock().unwrap(), [2, 4, 5, 5]);
     }
 }

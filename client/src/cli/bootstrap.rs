@@ -30,10 +30,9 @@ pub(super) fn run(device: &mut Device, force: bool) -> anyhow::Result<Exit> {
     match answer.recv_timeout(LIMIT) {
         Ok(Ok(_token)) => device.log.info("the server accepts this device"),
         Ok(Err(error)) => device.log.warning(chain(&error)),
-        Err(_) => device.log.warning(format_args!(
-            "the server did not answer within {} s",
-            LIMIT.as_secs()
-        )),
+        Err(_) => device
+            .log
+            .warning(format_args!("the server did not answer within {} s", LIMIT.as_secs())),
     }
     Ok(Exit::Success)
 }

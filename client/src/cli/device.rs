@@ -176,11 +176,7 @@ fn config_file(named: Option<&PathBuf>, default: PathBuf) -> ConfigFile {
     }
 }
 
-fn open_log(
-    arguments: &Common,
-    settings: &Settings,
-    console: &Console,
-) -> anyhow::Result<Log> {
+fn open_log(arguments: &Common, settings: &Settings, console: &Console) -> anyhow::Result<Log> {
     let level = arguments.log_level.or(settings.log_level).unwrap_or(Level::Info);
     let Some(path) = &arguments.log_file else {
         return Ok(Log::new(level, Box::new(console.clone())));

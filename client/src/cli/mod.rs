@@ -55,9 +55,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut device = Device::open(&arguments.common)?;
     match &arguments.command {
         Command::Daemon { force_bootstrap } => daemon::run(&mut device, *force_bootstrap),
-        Command::AuthDaemon { force_bootstrap } => {
-            bootstrap::wait(&mut device, *force_bootstrap)
-        }
+        Command::AuthDaemon { force_bootstrap } => bootstrap::wait(&mut device, *force_bootstrap),
         Command::CheckUpdate => signal::check_update(&device),
         Command::SendInventory => signal::send_inventory(&device),
         Command::ShowArtifact => show::artifact(&mut device),

@@ -40,20 +40,14 @@ pub(super) fn lines(update: &Update, stopped_before: Option<StopPoint>) -> Vec<&
     );
     let is_back = has(Milestone::RolledBack) && !has(Milestone::RollbackFailed);
     add(is_back && !has(Milestone::NoRollback), "Rolled back.");
-    add(
-        has(Milestone::RollbackFailed),
-        "Rollback failed. System may be in an inconsistent state.",
-    );
+    add(has(Milestone::RollbackFailed), "Rollback failed. System may be in an inconsistent state.");
     add(
         has(Milestone::NoRollback),
         "Update Module does not support rollback. System may be in an inconsistent state.",
     );
     add(has(Milestone::CleanupFailed), "Cleanup failed.");
     add(update.milestones == [Milestone::CleanedUp], "Cleaned up.");
-    add(
-        wants_reboot(update),
-        "At least one payload requested a reboot of the device it updated.",
-    );
+    add(wants_reboot(update), "At least one payload requested a reboot of the device it updated.");
     lines
 }
 

@@ -45,9 +45,13 @@ impl Device {
                 SupportsRollback) [ -e no-rollback ] || echo Yes ;;
                 NeedsArtifactReboot) [ -e wants-reboot ] && echo Yes || true ;;
                 ArtifactInstall)
+                    rm -f went-back
                     [ -e installed ] && cp installed previous
                     cp "$2/files/content" installed ;;
-                ArtifactRollback) rm -f installed; [ -e previous ] && mv previous installed ;;
+                ArtifactRollback)
+                    [ -e went-back ] || rm -f installed
+                    [ -e previous ] && mv previous installed
+                    touch went-back ;;
                 esac
                 if [ -e "hang-$1" ]; then
                     echo $$ > hanging.new; mv hanging.new hanging

@@ -31,9 +31,7 @@ const OPTIONS: [&str; 13] = [
 ];
 
 /// The same line as it is written today.
-pub(super) fn modern(
-    arguments: impl Iterator<Item = OsString>,
-) -> impl Iterator<Item = OsString> {
+pub(super) fn modern(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     arguments.map(|argument| argument.to_str().and_then(translate).unwrap_or(argument))
 }
 

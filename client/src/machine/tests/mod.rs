@@ -161,22 +161,22 @@ impl World {
             Action::CallModule(call) => self.call(short_call(call)),
             Action::Report(status, retry) => self.report(status, retry),
             Action::OpenArtifact => match self.quietly("open") {
-                Outcome::Event(Event::Done) => Outcome::Event(Event::Opened(ArtifactInfo {
-                    name: "new".to_owned(),
-                    payload_type: (!self.empty).then(|| "test-module".to_owned()),
-                    ..ArtifactInfo::default()
-                })),
+                Outcome::Event(Event::Done) => {
+                    self.tree = !self.empty;
+                    Outcome::Event(Event::Opened(ArtifactInfo {
+                        name: "new".to_owned(),
+                        payload_type: (!self.empty).then(|| "test-module".to_owned()),
+                        ..ArtifactInfo::default()
+                    }))
+                }
                 other => other,
             },
-            Action::StorePayload => {
-                self.tree = true;
-                match self.call("PPFS") {
-                    Outcome::Event(Event::Done) => {
-                        self.call(if self.wants_sizes { "DLFS" } else { "DL" })
-                    }
-                    other => other,
+            Action::StorePayload => match self.call("PPFS") {
+                Outcome::Event(Event::Done) => {
+                    self.call(if self.wants_sizes { "DLFS" } else { "DL" })
                 }
-            }
+                other => other,
+            },
             Action::AskReboot => match self.quietly("NeedsArtifactReboot") {
                 Outcome::Event(Event::Done) => Outcome::Event(Event::RebootNeed(self.reboot)),
                 other => other,

@@ -96,7 +96,7 @@ fn a_rollback_that_the_module_refuses_leaves_the_update_as_it_was() {
 #[test]
 fn failures_take_the_documented_ways_out() {
     for (fail, rollback, calls, software, part) in [
-        ("DL>", false, "DL> DL!", Old, FailedPart::Download),
+        ("DL>", false, "DL> DL! CL", Old, FailedPart::Download),
         ("DL", false, "DL> PPFS DL DL! CL", Old, FailedPart::Download),
         ("DL<", false, "DL> PPFS DL DL< DL! CL", Old, FailedPart::Download),
         (
@@ -241,7 +241,7 @@ fn an_interrupted_command_is_resumed_or_rolled_back() {
     let roll_back: TakeUp = |world| drop(roll_back(world));
     let back = "ARB> ARB ARB< AF> AF AF< CL";
     for (cut, resumed, software, rolled_back) in [
-        ("DL>", "", Old, ""),
+        ("DL>", "CL", Old, "CL"),
         ("DL", "CL", Old, "CL"),
         ("DL<", "CL", Old, "CL"),
         ("AI>", back, Old, back),
@@ -278,10 +278,7 @@ fn a_stop_that_cannot_be_journaled_is_no_stop() {
     // The writes are those of the download, of the payload, and of the installation.
     let mut world = World { writes: 3, ..World::default() };
     let update = install(&mut world);
-    assert_eq!(
-        world.calls.join(" "),
-        "DL> PPFS DL DL< AI> AI AI< ARB> ARB ARB< AF> AF AF< CL"
-    );
+    assert_eq!(world.calls.join(" "), "DL> PPFS DL DL< AI> AI AI< ARB> ARB ARB< AF> AF AF< CL");
     assert_eq!((world.software, update.health), (Old, Health::RolledBack));
     assert!(update.milestones.contains(&Milestone::InstallationFailed));
 }

@@ -361,7 +361,7 @@ pub(crate) const ROWS: &[Row] = &[
         "DIIF", Old),
     // A journal that cannot be written, from every point on.
     row(0, "writes 1",
-        "DL> DL!",
+        "DL> DL! CL",
         "DF", Old),
     row(0, "writes 3",
         "DL> PPFS DL DL< AI> AI AI< AR! ARB> ARB ARB< ARBR> ARBR AVRBR ARBR< AF> AF AF< CL",
