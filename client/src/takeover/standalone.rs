@@ -59,7 +59,7 @@ impl State {
             supports_rollback: (stage == Stage::BeforeCommit).then_some(true),
             health,
             failed_part: health.is_failure().then_some(FailedPart::Install),
-            committed: stage == Stage::UpdateAfterCommit
+            committed: matches!(stage, Stage::BeforeCommitLeave | Stage::UpdateAfterCommit)
                 || (stage == Stage::Cleanup && health == Health::Good),
             taken_over: true,
             ..Update::new(Origin::Standalone)
