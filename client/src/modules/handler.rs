@@ -26,8 +26,9 @@ impl<'a> Handler<'a> {
         if let Some(module) = Module::find(payload_type, settings, (wake, log))? {
             return Ok(Self::Module(module));
         }
-        let ModuleSettings { modules, work_tree: tree, mark, limit, rootfs, .. } = settings;
-        let workplace = Workplace { tree, mark, limit: *limit, wake, log, rootfs };
+        let ModuleSettings { modules, work_tree: tree, mark, limit, rootfs, containers, .. } =
+            settings;
+        let workplace = Workplace { tree, mark, limit: *limit, wake, log, rootfs, containers };
         payloads::find(payload_type, workplace).map(Self::BuiltIn).ok_or_else(|| {
             InstallError::NoModule { path: modules.join(payload_type).display().to_string() }
         })

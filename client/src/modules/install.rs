@@ -18,7 +18,7 @@ use crate::{
     downgrade,
     log::{Log, chain},
     machine::{ArtifactInfo, Call, RebootNeed},
-    payloads::RootfsSettings,
+    payloads::{ContainerSettings, RootfsSettings},
     process::Mark,
     records::{Software, check_depends},
     wake::Wake,
@@ -43,6 +43,7 @@ pub struct ModuleSettings {
     pub limit: Duration,
     /// The partitions of root file systems.
     pub rootfs: RootfsSettings,
+    pub containers: ContainerSettings,
 }
 
 impl ModuleSettings {
@@ -57,6 +58,7 @@ impl ModuleSettings {
             mark,
             limit: settings.module_timeout,
             rootfs: settings.rootfs.clone(),
+            containers: ContainerSettings::new(paths),
         }
     }
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     log::{Level, Log},
-    payloads::RootfsSettings,
+    payloads::{ContainerSettings, RootfsSettings},
     process::Mark,
     wake::Wake,
 };
@@ -50,6 +50,7 @@ impl Device {
             mark: Mark::new(folder.path()),
             limit: Duration::from_mins(1),
             rootfs: RootfsSettings::default(),
+            containers: ContainerSettings::default(),
         };
         let device = Self { modules: Self::installer(settings), folder };
         let log = device.path("log");

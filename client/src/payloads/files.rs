@@ -94,6 +94,18 @@ pub(super) fn meta_data(workplace: &Workplace<'_>) -> Result<Map<String, Value>,
         .map_err(|error| refused(format!("its meta-data is not a JSON object: {error}")))
 }
 
+/// A text in the meta-data; `None` if there is none.
+pub(super) fn text_of<'a>(
+    meta_data: &'a Map<String, Value>,
+    key: &str,
+) -> Result<Option<&'a str>, PayloadError> {
+    match meta_data.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(refused(format!("{key} in its meta-data must be text, not {other}"))),
+    }
+}
+
 /// A switch in the meta-data, off unless it is there.
 pub(super) fn flag_of(meta_data: &Map<String, Value>, key: &str) -> Result<bool, PayloadError> {
     match meta_data.get(key) {

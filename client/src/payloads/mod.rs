@@ -3,6 +3,7 @@
 //! An executable of the same name in the module folder comes first, so that a device can replace
 //! each of them. They keep their notes where a module would, in the work tree of the update.
 
+mod containers;
 mod deb;
 mod directory;
 mod disk;
@@ -26,6 +27,7 @@ use std::{
 use rootfs_image::RootfsImage;
 use rota_artifact::Payload as PayloadFiles;
 
+pub use containers::ContainerSettings;
 pub use rootfs_image::{PartsError, RefusedStep, RootfsSettings};
 
 use crate::{
@@ -99,6 +101,7 @@ pub struct Workplace<'a> {
     pub wake: &'a Wake,
     pub log: &'a Log,
     pub rootfs: &'a RootfsSettings,
+    pub containers: &'a ContainerSettings,
 }
 
 impl Workplace<'_> {
@@ -138,6 +141,8 @@ pub fn find<'a>(payload_type: &str, workplace: Workplace<'a>) -> Option<Box<dyn 
     Some(match payload_type {
         "deb" => Box::new(deb::Deb::new(workplace)),
         "directory" => Box::new(directory::Directory::new(workplace)),
+        "docker" => Box::new(containers::Docker::new(workplace)),
+        "docker-compose" => Box::new(containers::DockerCompose::new(workplace)),
         "rootfs-image" => Box::new(RootfsImage::new(workplace)),
         "script" => Box::new(script::Script::new(workplace)),
         "single-file" => Box::new(single_file::SingleFile::new(workplace)),

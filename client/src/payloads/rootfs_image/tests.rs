@@ -17,6 +17,7 @@ use crate::{
     host::Host,
     log::{Level, Log},
     modules::{InstallError, Installer, ModuleSettings, UpdateModules},
+    payloads::ContainerSettings,
     process::Mark,
     records::Software,
     wake::Wake,
@@ -56,6 +57,7 @@ impl Device {
             downgrade_protection: Vec::new(),
             mark: Mark::new(folder.path()),
             limit: Duration::from_mins(1),
+            containers: ContainerSettings::default(),
             rootfs: RootfsSettings {
                 part_a: Some("/dev/sda2".into()),
                 part_b: Some("/dev/sda3".into()),
@@ -264,9 +266,10 @@ fn download_directly(device: &Device, payload: Builder) -> Result<(), String> {
     let bytes = payload.to_vec().unwrap();
     let source: Source = Box::new(Cursor::new(bytes));
     let mut reader = Reader::open(source, &Limits::default()).unwrap();
-    let ModuleSettings { work_tree: tree, mark, limit, rootfs, .. } = device.modules.settings();
+    let ModuleSettings { work_tree: tree, mark, limit, rootfs, containers, .. } =
+        device.modules.settings();
     let (wake, log) = (&Wake::default(), &Log::new(Level::Error, Box::new(io::sink())));
-    let workplace = Workplace { tree, mark, limit: *limit, wake, log, rootfs };
+    let workplace = Workplace { tree, mark, limit: *limit, wake, log, rootfs, containers };
     let outcome = RootfsImage::new(workplace).download(&mut reader.payload().unwrap());
     outcome.map_err(|error| chain(&error))
 }

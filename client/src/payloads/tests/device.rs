@@ -6,6 +6,7 @@ use std::{
     io::{self, Cursor},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rota_artifact::Builder;
@@ -62,13 +63,20 @@ impl Device {
 
     /// A client that was just started.
     pub(super) fn modules(&self) -> UpdateModules {
+        self.modules_within(Duration::from_mins(1))
+    }
+
+    /// One whose programs must end within a limit.
+    fn modules_within(&self, limit: Duration) -> UpdateModules {
         let paths = Paths {
             config: self.path("config"),
             share: self.path("share"),
             data: self.path("data"),
         };
         let mark = Mark::new(&paths.data);
-        let settings = ModuleSettings::new(&Settings::default(), &paths, mark);
+        let mut settings = ModuleSettings::new(&Settings::default(), &paths, mark);
+        settings.limit = limit;
+        settings.containers.docker = self.path("engine/docker");
         let log = Log::new(Level::Error, Box::new(io::sink()));
         UpdateModules::new(settings, Wake::default(), log)
     }
@@ -82,6 +90,10 @@ impl Device {
 
     pub(super) fn call(&self, call: Call) -> Result<(), InstallError> {
         self.modules().call(self.payload_type, call)
+    }
+
+    pub(super) fn call_within(&self, call: Call, limit: Duration) -> Result<(), InstallError> {
+        self.modules_within(limit).call(self.payload_type, call)
     }
 
     pub(super) fn clean_up(&self) -> Result<(), InstallError> {

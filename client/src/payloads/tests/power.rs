@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::{
     device::{Contents, Device, contents},
+    engine,
     faults::{self, Fault, Loss, Random},
 };
 use crate::{machine::Call, modules::InstallError};
@@ -101,6 +102,40 @@ impl Update<'_> {
         let seed = u64::from(std::process::id());
         for run in 0..RANDOM_RUNS {
             self.several_cuts(seed + run, &expected);
+        }
+    }
+
+    /// As [`survives_power_cuts`](Self::survives_power_cuts) for updates that take their time.
+    pub(super) fn survives_few_power_cuts(&self) {
+        let expected = self.expected();
+        for steps in 0.. {
+            let fault = Fault::PowerCut(Loss::AllUnsynced);
+            let what = format!("power cut after {steps} steps of the disk");
+            let cut_forth = self.cut_on_the_way_forth(fault, steps, &expected, &what);
+            let cut_back = self.cut_on_the_way_back(fault, steps, &expected, &what);
+            if !cut_forth && !cut_back {
+                break;
+            }
+        }
+    }
+
+    /// Every call of docker fails once, or the power is cut before or after what it does.
+    pub(super) fn survives_wrong_programs(&self) {
+        let expected = self.expected();
+        for how in ["fail", "before", "after"] {
+            for call in 1.. {
+                let what = format!("{how} in call {call} of docker");
+                let device = (self.device)();
+                engine::set_fault(&device, call, how);
+                let stage = self.run(&device);
+                if !engine::mend(&device) {
+                    assert_eq!(stage, Stage::Over, "{what}");
+                    break;
+                }
+                recover(&device, &mut way_back(stage))
+                    .unwrap_or_else(|error| panic!("{what}: {error:?}"));
+                self.check(&device, stage, &expected, &what);
+            }
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{
         tests::rows::{Condition, Mishap, Row},
     },
     modules::{ModuleSettings, UpdateModules},
-    payloads::RootfsSettings,
+    payloads::{ContainerSettings, RootfsSettings},
     process::Mark,
     records::Software,
     scripts::{ScriptTimes, StateScripts},
@@ -251,6 +251,7 @@ impl Device {
             mark: mark.clone(),
             limit: self.module_limit,
             rootfs: RootfsSettings::default(),
+            containers: ContainerSettings::default(),
         };
         let scripts = StateScripts {
             rootfs_folder: self.path("rootfs"),
