@@ -13,13 +13,17 @@
 //! checked against its manifest, and the manifest against the configured keys.
 //!
 //! There is no asynchronous runtime: one thread runs the update, one more waits for signals, and a
-//! program that is running has two that read its output.
+//! program that is running has two that read its output. The optional features add threads of
+//! their own: `dbus` those of the bus and one for each connection that it forwards, `pkcs11` the
+//! one that talks to tokens.
 
 pub mod attributes;
 pub mod boot;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "dbus")]
+pub mod dbus;
 mod der;
 pub mod downgrade;
 pub mod flash;

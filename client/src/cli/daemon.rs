@@ -27,6 +27,12 @@ pub(super) fn run(device: &mut Device, force_bootstrap: bool) -> anyhow::Result<
         env!("CARGO_PKG_VERSION"),
         software.artifact_name
     ));
+    #[cfg(feature = "dbus")]
+    if device.settings.dbus_enabled
+        && let Err(error) = rota_client::dbus::start(&device.authority(), &device.wake, &device.log)
+    {
+        device.log.warning(format_args!("no D-Bus: {error}"));
+    }
     #[expect(
         clippy::redundant_closure_for_method_calls,
         reason = "the method alone is not general enough over the runner's lifetime"

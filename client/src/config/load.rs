@@ -189,6 +189,9 @@ impl Reader {
         set(&mut settings.module_timeout, keys.seconds("ModuleTimeoutSeconds"));
         set_some(&mut settings.rootfs.part_a, keys.path("RootfsPartA"));
         set_some(&mut settings.rootfs.part_b, keys.path("RootfsPartB"));
+        if let Some(dbus) = keys.object("DBus") {
+            set(&mut settings.dbus_enabled, dbus.flag("Enabled"));
+        }
         if let Some(security) = keys.object("Security") {
             set_some(&mut settings.auth_private_key, security.key("AuthPrivateKey"));
         }

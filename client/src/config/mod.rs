@@ -31,6 +31,8 @@ pub struct Settings {
     pub artifact_verify_keys: Vec<PathBuf>,
     /// Keys of provides whose versions no Artifact may lower. Not a key of Mender's.
     pub downgrade_protection: Vec<String>,
+    /// Whether add-ons get tokens over D-Bus, in builds that can.
+    pub dbus_enabled: bool,
     pub tenant_token: Option<String>,
     pub device_type_file: Option<PathBuf>,
     /// `standard`, `system` or `micro`.
@@ -75,6 +77,7 @@ impl Default for Settings {
             auth_private_key: None,
             artifact_verify_keys: Vec::new(),
             downgrade_protection: Vec::new(),
+            dbus_enabled: true,
             tenant_token: None,
             device_type_file: None,
             device_tier: "standard".to_owned(),

@@ -23,6 +23,8 @@ use crate::{
 
 const AUTHENTICATION: &str = "/api/devices/v1/authentication/auth_requests";
 
+const BEARER: &str = "Bearer ";
+
 /// What a server gave this device.
 #[derive(Clone)]
 pub struct Token {
@@ -32,6 +34,19 @@ pub struct Token {
     pub(super) bearer: Arc<str>,
     /// Counts the tokens of this process.
     pub(super) number: u64,
+}
+
+#[cfg(feature = "dbus")]
+impl Token {
+    /// The bare token.
+    pub fn text(&self) -> &str {
+        self.bearer.strip_prefix(BEARER).unwrap_or_default()
+    }
+
+    /// Counts the tokens of this process, from 1 on.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl fmt::Debug for Token {
@@ -51,7 +66,13 @@ struct Shared {
     state: Mutex<State>,
     /// Held while a server is asked, so that all who need a token wait for the same one.
     asking: Mutex<()>,
+    #[cfg(feature = "dbus")]
+    listeners: Mutex<Vec<Listener>>,
 }
+
+/// Told of each new token, or that there is none.
+#[cfg(feature = "dbus")]
+pub(super) type Listener = Box<dyn Fn(Option<&Token>) + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -72,7 +93,15 @@ impl fmt::Debug for Authority {
 impl Authority {
     pub fn new(settings: SessionSettings, wake: Wake, log: Log) -> Self {
         let (state, asking) = <(Mutex<State>, Mutex<()>)>::default();
-        Self(Arc::new(Shared { settings, wake, log, state, asking }))
+        Self(Arc::new(Shared {
+            settings,
+            wake,
+            log,
+            state,
+            asking,
+            #[cfg(feature = "dbus")]
+            listeners: Mutex::default(),
+        }))
     }
 
     /// The token in use; `None` while the device has none.
@@ -95,14 +124,33 @@ impl Authority {
             return Ok(token.clone());
         }
         drop(state);
-        self.forget();
+        // Certificates may have been renewed.
+        self.state().http = None;
         let outcome = self.ask();
         let mut state = self.state();
         state.asked += 1;
         let number = state.asked;
         let outcome = outcome.map(|(server, bearer)| Token { server, bearer, number });
         state.token = outcome.as_ref().ok().cloned();
+        drop(state);
+        #[cfg(feature = "dbus")]
+        self.tell(outcome.as_ref().ok());
         outcome
+    }
+
+    /// Has `listener` called whenever servers were asked for a token; it must be quick.
+    #[cfg(feature = "dbus")]
+    pub fn on_asked(&self, listener: impl Fn(Option<&Token>) + Send + Sync + 'static) {
+        let listener: Listener = Box::new(listener);
+        self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    #[cfg(feature = "dbus")]
+    fn tell(&self, token: Option<&Token>) {
+        let listeners = self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        for listener in listeners.iter() {
+            listener(token);
+        }
     }
 
     /// Forgets the token. Certificates are read anew as well, in case they were renewed.
@@ -123,15 +171,19 @@ impl Authority {
             return Ok(http.clone());
         }
         // A key may lie in a slow token; nobody is to wait for that who only wants to look.
+        let http = Http::new(&self.circumstances())?;
+        Ok(self.state().http.insert(http).clone())
+    }
+
+    pub(super) fn circumstances(&self) -> Circumstances {
         let Shared { settings, wake, log, .. } = &*self.0;
-        let http = Http::new(&Circumstances {
+        Circumstances {
             trust: settings.trust.clone(),
             silence: settings.connection_timeout,
             time: settings.time.clone(),
             wake: wake.clone(),
             log: log.clone(),
-        })?;
-        Ok(self.state().http.insert(http).clone())
+        }
     }
 
     pub(super) fn settings(&self) -> &SessionSettings {
@@ -192,7 +244,7 @@ fn ask_for_token(
     let url = format!("{server}{AUTHENTICATION}");
     let answer = http.request(&Method::POST, &url, &headers, body)?;
     match answer.status {
-        200 => Ok(format!("Bearer {}", String::from_utf8_lossy(&answer.body).trim())),
+        200 => Ok(format!("{BEARER}{}", String::from_utf8_lossy(&answer.body).trim())),
         401 => {
             Err(ServerError::Unauthorized { reason: format!("{server} has not accepted it (yet)") })
         }

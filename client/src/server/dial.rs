@@ -23,8 +23,11 @@ use ureq::{
 };
 
 use super::{
+    ServerError,
+    http::Circumstances,
     proxy::{Proxies, Proxy, bare},
     socket::Socket,
+    tls,
     wire::{Stream, Wire},
 };
 use crate::wake::Wake;
@@ -51,11 +54,11 @@ const MAX_PROXY_ANSWER_BYTES: usize = 16 << 10;
 /// Makes the connections of an agent.
 #[derive(Debug)]
 pub(super) struct Dialer {
-    pub(super) tls: Arc<ClientConfig>,
-    pub(super) proxies: Proxies,
+    tls: Arc<ClientConfig>,
+    proxies: Proxies,
     /// Longest wait for anything to move on a connection.
-    pub(super) silence: Duration,
-    pub(super) wake: Wake,
+    silence: Duration,
+    wake: Wake,
 }
 
 impl Connector for Dialer {
@@ -72,7 +75,25 @@ impl Connector for Dialer {
 }
 
 impl Dialer {
+    /// Reads certificates; proxies come from the environment.
+    pub(super) fn new(circumstances: &Circumstances) -> Result<Self, ServerError> {
+        let Circumstances { trust, silence, wake, log, .. } = circumstances;
+        let proxies = Proxies::from_environment(|name| std::env::var(name).ok())?;
+        let tls = tls::client_config(trust, log)?;
+        Ok(Self { tls, proxies, silence: *silence, wake: wake.clone() })
+    }
+
     fn dial(&self, uri: &Uri, buffers: (usize, usize)) -> io::Result<Wire> {
+        let (stream, proxy) = self.reach(uri)?;
+        let wire = Wire::new(stream, buffers);
+        Ok(match proxy {
+            Some(proxy) => wire.through_proxy(uri, proxy),
+            None => wire,
+        })
+    }
+
+    /// Connects. The second part is the proxy that plain requests must be made for.
+    pub(super) fn reach(&self, uri: &Uri) -> io::Result<(Stream, Option<&Proxy>)> {
         let wrong = || io::Error::new(ErrorKind::InvalidInput, "the address names no host");
         let host = bare(uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?);
         let is_tls = uri.scheme_str() == Some("https");
@@ -91,13 +112,9 @@ impl Dialer {
             }
         };
         if is_tls {
-            return Ok(Wire::new(Stream::Tls(Box::new(self.secure(socket, host)?)), buffers));
+            return Ok((Stream::Tls(Box::new(self.secure(socket, host)?)), None));
         }
-        let wire = Wire::new(Stream::Plain(socket), buffers);
-        Ok(match proxy {
-            Some(proxy) => wire.through_proxy(uri, proxy),
-            None => wire,
-        })
+        Ok((Stream::Plain(socket), proxy))
     }
 
     /// Connects to the first address that answers.

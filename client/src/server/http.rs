@@ -13,8 +13,6 @@ use ureq::{
 use super::{
     ServerError, Trust,
     dial::{Dialer, LeftToDialer},
-    proxy::Proxies,
-    tls,
 };
 use crate::{clock::TimeOfDay, log::Log, time::parse_http_date, wake::Wake};
 
@@ -103,10 +101,7 @@ pub(super) struct Rest<'a> {
 impl Http {
     /// Reads certificates; proxies come from the environment.
     pub(super) fn new(circumstances: &Circumstances) -> Result<Self, ServerError> {
-        let Circumstances { trust, silence, time, wake, log } = circumstances;
-        let proxies = Proxies::from_environment(|name| std::env::var(name).ok())?;
-        let tls = tls::client_config(trust, log)?;
-        let dialer = Dialer { tls, proxies, silence: *silence, wake: wake.clone() };
+        let dialer = Dialer::new(circumstances)?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -119,7 +114,7 @@ impl Http {
             .user_agent(concat!("rota-client/", env!("CARGO_PKG_VERSION")))
             .build();
         let agent = Agent::with_parts(config, dialer, LeftToDialer);
-        Ok(Self { agent, time: time.clone() })
+        Ok(Self { agent, time: circumstances.time.clone() })
     }
 
     /// A request whose answer fits into memory.

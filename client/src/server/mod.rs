@@ -3,6 +3,8 @@
 mod authority;
 mod dial;
 mod download;
+#[cfg(feature = "dbus")]
+mod forward;
 mod http;
 mod link;
 mod patience;
@@ -18,6 +20,8 @@ use std::time::Duration;
 use rota_rest::device::{Attribute, LogMessage};
 
 pub use authority::{Authority, Token};
+#[cfg(feature = "dbus")]
+pub use forward::Forwarder;
 pub use http::HttpError;
 pub use proxy::ProxyError;
 pub use session::{Session, SessionSettings};

@@ -68,6 +68,12 @@ impl Socket {
         Ok(Self { stream, wake: wake.clone(), silence, deadline: Some(deadline) })
     }
 
+    /// The bare socket, non-blocking and without limits.
+    #[cfg(feature = "dbus")]
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Sets the end of what is done next.
     pub(super) fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;

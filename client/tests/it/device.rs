@@ -162,7 +162,7 @@ impl Device {
     }
 
     /// Waits for a daemon to log a text.
-    #[cfg(feature = "pkcs11")]
+    #[cfg(any(feature = "dbus", feature = "pkcs11"))]
     pub(crate) fn wait_for_log(&self, text: &str) {
         let started = Instant::now();
         while !self.read("daemon.log").is_some_and(|log| log.contains(text)) {

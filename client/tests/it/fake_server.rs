@@ -17,6 +17,9 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 /// Longer than anything that is waited for takes, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The status that makes a connection one for WebSocket.
+const SWITCHING: u16 = 101;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -178,7 +181,30 @@ impl Shared {
         let response = (self.handler)(&request);
         self.requests.lock().unwrap().push(request);
         self.arrived.notify_all();
-        write_response(stream.get_mut(), &response)
+        write_response(stream.get_mut(), &response)?;
+        if response.status == SWITCHING { self.talk(&mut stream) } else { Ok(()) }
+    }
+
+    /// Enough WebSocket to see that bytes go both ways: a ping, whose pong is noted as a request,
+    /// and so is the end.
+    fn talk(&self, stream: &mut BufReader<impl Read + Write>) -> io::Result<()> {
+        stream.get_mut().write_all(&[0x89, 0])?;
+        stream.get_mut().flush()?;
+        let mut frame = [0; 6];
+        stream.read_exact(&mut frame)?;
+        if frame.starts_with(&[0x8a, 0x80]) {
+            self.note("PONG");
+        }
+        let ended = io::copy(stream, &mut io::sink());
+        self.note("END");
+        ended.map(|_| ())
+    }
+
+    fn note(&self, method: &str) {
+        let (path, headers, body) = Default::default();
+        let note = Request { method: method.to_owned(), path, headers, body };
+        self.requests.lock().unwrap().push(note);
+        self.arrived.notify_all();
     }
 }
 
@@ -206,8 +232,9 @@ fn read_request(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
 
 fn write_response(stream: &mut impl Write, response: &Response) -> io::Result<()> {
     let mut head = Vec::new();
-    write!(head, "HTTP/1.1 {} Status\r\nConnection: close\r\n", response.status)?;
-    if response.has_length && response.status != 204 {
+    let connection = if response.status == SWITCHING { "Upgrade" } else { "close" };
+    write!(head, "HTTP/1.1 {} Status\r\nConnection: {connection}\r\n", response.status)?;
+    if response.has_length && ![SWITCHING, 204].contains(&response.status) {
         write!(head, "Content-Length: {}\r\n", response.body.len())?;
     }
     for (name, value) in &response.headers {

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[cfg(feature = "dbus")]
+mod bus;
 mod commands;
 mod daemon;
 mod device;

@@ -27,8 +27,8 @@ use crate::{
 };
 
 pub(crate) struct Identity {
-    certificate: rcgen::Certificate,
-    key: KeyPair,
+    pub(crate) certificate: rcgen::Certificate,
+    pub(crate) key: KeyPair,
 }
 
 impl Identity {
@@ -64,7 +64,7 @@ impl Authority {
         Self { params, key, certificate }
     }
 
-    fn sign(&self, name: &str, key: KeyPair) -> Identity {
+    pub(crate) fn sign(&self, name: &str, key: KeyPair) -> Identity {
         let certificate = self.certify(name, &key);
         Identity { certificate, key }
     }
@@ -105,6 +105,18 @@ pub(crate) fn server_with(
     clients_of: Option<&Authority>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> FakeServer {
+    let config = server_config(identity, clients_of, versions);
+    FakeServer::start_with(Some(config), |request| match request.method.as_str() {
+        "POST" if request.path.ends_with("auth_requests") => Response::new(200, "token"),
+        _ => Response::empty(204),
+    })
+}
+
+pub(crate) fn server_config(
+    identity: &Identity,
+    clients_of: Option<&Authority>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
@@ -119,11 +131,7 @@ pub(crate) fn server_with(
             builder.with_client_cert_verifier(verifier.unwrap())
         }
     };
-    let config = builder.with_single_cert(identity.chain(), identity.der()).unwrap();
-    FakeServer::start_with(Some(Arc::new(config)), |request| match request.method.as_str() {
-        "POST" if request.path.ends_with("auth_requests") => Response::new(200, "token"),
-        _ => Response::empty(204),
-    })
+    Arc::new(builder.with_single_cert(identity.chain(), identity.der()).unwrap())
 }
 
 fn poll(server: &FakeServer, settings: &Settings) -> Result<(), ServerError> {
