@@ -35,7 +35,7 @@ bench-client: build  ## the device client: size, memory, CPU and rest
 
 deb: setup        ## the device client as a Debian package, in target/debian
 	@command -v cargo-deb >/dev/null || $(CARGO) install --locked --quiet cargo-deb@3.8.0
-	$(CARGO) deb --locked -p rota-client --profile client --output target/debian/
+	$(CARGO) deb --locked -p rota-client --profile client --features dbus,pkcs11 --output target/debian/
 
 fmt:              ## format
 	$(CARGO) fmt --all

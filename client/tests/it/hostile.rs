@@ -150,6 +150,10 @@ impl Guarded {
     }
 
     fn artifact(&self, payload_type: &str, name: &str) -> Vec<u8> {
+        self.artifact_signed_with(&self.key, payload_type, name)
+    }
+
+    fn artifact_signed_with(&self, key: &str, payload_type: &str, name: &str) -> Vec<u8> {
         let builder = if payload_type.is_empty() {
             Builder::bootstrap(name)
         } else {
@@ -164,7 +168,7 @@ impl Guarded {
         builder
             .device_type("board")
             .compression(Compression::None)
-            .sign_with(SigningKey::from_pem(self.key.as_bytes()).unwrap())
+            .sign_with(SigningKey::from_pem(key.as_bytes()).unwrap())
             .to_vec()
             .unwrap()
     }
@@ -251,11 +255,10 @@ fn nothing_that_was_tampered_with_is_activated_by_a_deployment() {
 fn verification_keys_are_rotated_one_after_the_other() {
     let guarded = Guarded::new();
     let device = &guarded.device;
-    let (old, new) = (guarded.artifact("test", "old"), {
-        let key = key();
-        device.write("next.pem", &public(device, &key));
-        Guarded { device: Device::new(), key }.artifact("test", "new")
-    });
+    let next_key = key();
+    device.write("next.pem", &public(device, &next_key));
+    let old = guarded.artifact("test", "old");
+    let new = guarded.artifact_signed_with(&next_key, "test", "new");
     let configure = |keys: &[&str]| {
         let keys: Vec<_> = keys.iter().map(|key| device.path(key)).collect();
         device.configure(&json!({"ArtifactVerifyKeys": keys}));
