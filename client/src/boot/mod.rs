@@ -9,15 +9,26 @@
 //! Each implementation keeps its state where its boot loader reads it, and changes it in such an
 //! order that a power cut at any instant leaves either the old state or the new one.
 
+#[cfg(test)]
+mod conformance;
 mod grub;
+mod systemd_boot;
+mod uboot;
 mod variables;
 
-use std::{fmt, io, path::Path};
+use std::{fmt, io, path::Path, time::Duration};
 
 pub use grub::GrubEnvironment;
+pub use systemd_boot::SystemdBoot;
+pub use uboot::{UBootEnvironment, UBootTools};
 pub use variables::{Environment, PartitionNumbers, Variables};
 
-use crate::{host::Host, process::ProcessError};
+use crate::{
+    host::Host,
+    log::Log,
+    process::{Mark, ProcessError},
+    wake::{Stopped, Wake},
+};
 
 /// One of the two root file systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,10 +83,12 @@ pub trait BootLoader {
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
     #[error(
-        "no boot loader is known on this device: there is no mender_grubenv1 folder of GRUB's; \
-         set BootLoader in mender.conf if there should be one"
+        "no boot loader is known on this device: no folder mender_grubenv1 of GRUB's, no entries \
+         rootfs-a and rootfs-b of systemd-boot's, no fw_printenv and fw_setenv of U-Boot's"
     )]
-    NotFound,
+    NoneFound,
+    #[error("BootLoader is {kind}, but {missing}")]
+    NotFound { kind: &'static str, missing: &'static str },
     #[error("cannot {doing} {path}")]
     File { doing: &'static str, path: String, source: io::Error },
     #[error("{path} is not a GRUB environment block: {problem}")]
@@ -86,8 +99,12 @@ pub enum BootError {
     BothCopiesDamaged { folder: String },
     #[error("somebody else has been changing the boot loader's environment for {seconds} s")]
     Locked { seconds: u64 },
-    #[error("cannot run {program}")]
+    #[error("{program} did not work; is the environment where /etc/fw_env.config says?")]
     Tool { program: String, source: ProcessError },
+    #[error("{program} changes nothing, neither by lines name=value nor by lines name value")]
+    NotTaken { program: String },
+    #[error("there is no entry {name} in {folder}")]
+    NoEntry { name: String, folder: String },
     #[error("{name} is not set in the boot loader's environment; the integration is incomplete")]
     NotSet { name: &'static str },
     #[error("{name}={value} in the boot loader's environment; expected {expected}")]
@@ -104,6 +121,8 @@ pub enum BootError {
     NoPartitionNumber { path: String },
     #[error("RootfsPartA and RootfsPartB both have partition number {number}")]
     SameNumber { number: u32 },
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl BootError {
@@ -118,6 +137,8 @@ impl BootError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootLoaderKind {
     Grub,
+    SystemdBoot,
+    UBoot,
 }
 
 impl BootLoaderKind {
@@ -125,28 +146,77 @@ impl BootLoaderKind {
     pub fn parse(word: &str) -> Option<Self> {
         match word.to_ascii_lowercase().as_str() {
             "grub" => Some(Self::Grub),
+            "systemd-boot" => Some(Self::SystemdBoot),
+            "u-boot" | "uboot" => Some(Self::UBoot),
             _ => None,
         }
     }
-
-    /// What this device has.
-    fn detect(host: &Host) -> Option<Self> {
-        GrubEnvironment::find(host).map(|_| Self::Grub)
-    }
 }
 
-/// The boot loader of this device: the configured one, or else the one that is found. `parts` are
-/// the devices of the two systems.
-pub fn open(
+/// What programs are started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs<'a> {
+    pub mark: &'a Mark,
+    /// For each.
+    pub limit: Duration,
+    pub wake: &'a Wake,
+    pub log: &'a Log,
+}
+
+/// The boot loader of this device: the configured one, or else the first one that is found. U-Boot
+/// comes last, since a device may have its tools for other reasons. `parts` are the devices of the
+/// two systems.
+pub fn open<'a>(
     kind: Option<BootLoaderKind>,
     host: &Host,
     parts: [&Path; 2],
-) -> Result<Box<dyn BootLoader>, BootError> {
-    match kind.or_else(|| BootLoaderKind::detect(host)).ok_or(BootError::NotFound)? {
-        BootLoaderKind::Grub => {
-            let environment = GrubEnvironment::find(host).ok_or(BootError::NotFound)?;
-            let numbers = PartitionNumbers::of(parts)?;
-            Ok(Box::new(Variables::new(environment, numbers)))
+    programs: Programs<'a>,
+) -> Result<Box<dyn BootLoader + 'a>, BootError> {
+    let kinds = match &kind {
+        Some(kind) => std::slice::from_ref(kind),
+        None => &[BootLoaderKind::Grub, BootLoaderKind::SystemdBoot, BootLoaderKind::UBoot],
+    };
+    for kind in kinds {
+        if let Some(found) = find(*kind, host, parts, programs) {
+            return found;
+        }
+    }
+    Err(match kind {
+        None => BootError::NoneFound,
+        Some(BootLoaderKind::Grub) => {
+            BootError::NotFound { kind: "grub", missing: "there is no folder mender_grubenv1" }
+        }
+        Some(BootLoaderKind::SystemdBoot) => BootError::NotFound {
+            kind: "systemd-boot",
+            missing: "there is no EFI variable LoaderInfo, or there are no entries rootfs-a and \
+                      rootfs-b",
+        },
+        Some(BootLoaderKind::UBoot) => BootError::NotFound {
+            kind: "u-boot",
+            missing: "there is no fw_printenv or no fw_setenv",
+        },
+    })
+}
+
+/// A boot loader of this kind, if the device has it.
+fn find<'a>(
+    kind: BootLoaderKind,
+    host: &Host,
+    parts: [&Path; 2],
+    programs: Programs<'a>,
+) -> Option<Result<Box<dyn BootLoader + 'a>, BootError>> {
+    fn of<'a>(
+        environment: impl Environment + 'a,
+        parts: [&Path; 2],
+    ) -> Result<Box<dyn BootLoader + 'a>, BootError> {
+        Ok(Box::new(Variables::new(environment, PartitionNumbers::of(parts)?)))
+    }
+    match kind {
+        BootLoaderKind::Grub => GrubEnvironment::find(host).map(|found| of(found, parts)),
+        BootLoaderKind::SystemdBoot => systemd_boot::Device::find(host)
+            .map(|device| Ok(Box::new(SystemdBoot::new(device)) as Box<dyn BootLoader>)),
+        BootLoaderKind::UBoot => {
+            UBootTools::find(host).map(|tools| of(UBootEnvironment::new(tools, programs), parts))
         }
     }
 }

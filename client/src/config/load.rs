@@ -152,7 +152,7 @@ impl Reader {
         }
         match keys.text("BootLoader").map(|word| BootLoaderKind::parse(&word)) {
             Some(Some(kind)) => self.settings.rootfs.boot_loader = Some(kind),
-            Some(None) => return Err("BootLoader is not grub"),
+            Some(None) => return Err("BootLoader is not one of grub, systemd-boot, u-boot"),
             None => {}
         }
         match keys.text("DeviceTier") {

@@ -72,7 +72,7 @@ pub enum PayloadError {
     #[error(transparent)]
     Parts(#[from] PartsError),
     #[error(transparent)]
-    Boot(#[from] BootError),
+    Boot(BootError),
     #[error(transparent)]
     Step(#[from] RefusedStep),
     #[error(transparent)]

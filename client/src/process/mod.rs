@@ -6,7 +6,7 @@ mod mark;
 pub use mark::Mark;
 
 use std::{
-    io::{self, ErrorKind, Read},
+    io::{self, ErrorKind, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -90,6 +90,26 @@ pub fn run(
     Running::start(command, output, limit, wake, log)?.finish()
 }
 
+/// As [`run`], with something to read on standard input: at most 4 KiB, which every pipe holds
+/// before anybody reads it.
+pub fn run_with_input(
+    input: &[u8],
+    command: &mut Command,
+    output: Output<'_>,
+    limit: Duration,
+    (wake, log): (&Wake, &Log),
+) -> Result<Vec<u8>, ProcessError> {
+    let failed = |source| {
+        let program = command.get_program().to_string_lossy().into_owned();
+        ProcessError::Launch { program, source }
+    };
+    let (stdin, mut writer) = io::pipe().map_err(failed)?;
+    writer.write_all(input).map_err(failed)?;
+    // The program sees the end of its input.
+    drop(writer);
+    Running::start_reading(stdin.into(), command, output, limit, wake, log)?.finish()
+}
+
 impl Running {
     /// Starts a program. It is ended when `limit` is over or the client stops.
     pub fn start(
@@ -99,8 +119,19 @@ impl Running {
         wake: &Wake,
         log: &Log,
     ) -> Result<Self, ProcessError> {
+        Self::start_reading(Stdio::null(), command, output, limit, wake, log)
+    }
+
+    fn start_reading(
+        input: Stdio,
+        command: &mut Command,
+        output: Output<'_>,
+        limit: Duration,
+        wake: &Wake,
+        log: &Log,
+    ) -> Result<Self, ProcessError> {
         let program = command.get_program().to_string_lossy().into_owned();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0);
         let mut child = launch(command)
             .map_err(|source| ProcessError::Launch { program: program.clone(), source })?;

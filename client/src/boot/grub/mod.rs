@@ -228,4 +228,6 @@ impl<F: EnvFiles> Environment for GrubEnvironment<F> {
 }
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod tests;

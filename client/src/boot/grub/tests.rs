@@ -16,13 +16,17 @@ use super::*;
 /// What a disk writes as a whole.
 const SECTOR: usize = 512;
 
+pub(super) type Content = BTreeMap<PathBuf, Vec<u8>>;
+
 /// Files on a disk whose power fails in the middle of a given write.
 #[derive(Clone, Default)]
-struct Disk(Rc<RefCell<Inner>>);
+pub(super) struct Disk(Rc<RefCell<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    files: BTreeMap<PathBuf, Vec<u8>>,
+    files: Content,
+    /// What the disk may hold if the power fails in the middle of a write.
+    history: Vec<Content>,
     /// Writes that still succeed, and which sectors of the next one do.
     power: Option<(usize, u32)>,
     writes: usize,
@@ -45,13 +49,12 @@ impl EnvFiles for Disk {
             }
             None => u32::MAX,
         };
-        let file = inner.files.entry(path.to_owned()).or_insert_with(|| vec![0; bytes.len()]);
-        file.resize(bytes.len(), 0);
-        for (number, (old, new)) in file.chunks_mut(SECTOR).zip(bytes.chunks(SECTOR)).enumerate() {
-            if torn & (1 << number) != 0 {
-                old.copy_from_slice(new);
-            }
+        for sectors in 0..3 {
+            let mut content = inner.files.clone();
+            tear(&mut content, path, bytes, sectors);
+            inner.history.push(content);
         }
+        tear(&mut inner.files, path, bytes, torn);
         if torn == u32::MAX { Ok(()) } else { Err(io::Error::other("the power is off")) }
     }
 
@@ -60,12 +63,35 @@ impl EnvFiles for Disk {
     }
 }
 
+/// Writes some sectors of a file.
+fn tear(content: &mut Content, path: &Path, bytes: &[u8], sectors: u32) {
+    let file = content.entry(path.to_owned()).or_default();
+    file.resize(bytes.len(), 0);
+    for (number, (old, new)) in file.chunks_mut(SECTOR).zip(bytes.chunks(SECTOR)).enumerate() {
+        if sectors & (1 << number) != 0 {
+            old.copy_from_slice(new);
+        }
+    }
+}
+
 impl Disk {
-    fn block(&self, path: &Path) -> Block {
+    pub(super) fn content(&self) -> Content {
+        self.0.borrow().files.clone()
+    }
+
+    pub(super) fn put_content(&self, content: Content) {
+        self.0.borrow_mut().files = content;
+    }
+
+    pub(super) fn take_history(&self) -> Vec<Content> {
+        std::mem::take(&mut self.0.borrow_mut().history)
+    }
+
+    pub(super) fn block(&self, path: &Path) -> Block {
         Block::parse(&self.read(path).unwrap()).unwrap()
     }
 
-    fn put(&self, path: PathBuf, values: &[(&str, &str)]) {
+    pub(super) fn put(&self, path: PathBuf, values: &[(&str, &str)]) {
         let mut block = Block::default();
         for (name, value) in values {
             block.set(name, value);
@@ -101,7 +127,7 @@ impl Disk {
     }
 }
 
-fn environment<F>(files: F) -> (TempDir, GrubEnvironment<F>) {
+pub(super) fn environment<F>(files: F) -> (TempDir, GrubEnvironment<F>) {
     let folder = tempfile::tempdir().unwrap();
     let lock_file = folder.path().join("lock/file");
     (folder, GrubEnvironment { files, lock_file })
@@ -138,7 +164,7 @@ fn a_power_cut_leaves_the_old_values_or_the_new_ones() {
             // The next change, too, may be cut short anywhere.
             for again in 0..all {
                 let copy = Disk::default();
-                copy.0.borrow_mut().files = disk.0.borrow().files.clone();
+                copy.put_content(disk.content());
                 let (_folder, mut env) = environment(copy.clone());
                 copy.cut_after(again, sectors ^ 1);
                 // It may be through before the cut, since the checksums are there by now.

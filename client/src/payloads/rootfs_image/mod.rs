@@ -18,7 +18,7 @@ pub use parts::{PartsError, RootfsSettings};
 
 use super::{Payload, PayloadError, Workplace};
 use crate::{
-    boot::{self, BootLoader, BootState},
+    boot::{self, BootError, BootLoader, BootState, Programs},
     flash::{self, FlashError, MissingFile},
     log::chain,
     machine::{Call, RebootNeed},
@@ -56,9 +56,9 @@ pub(super) struct RootfsImage<'a> {
 }
 
 /// What every step needs to know first.
-struct Situation {
+struct Situation<'a> {
     parts: Parts,
-    loader: Box<dyn BootLoader>,
+    loader: Box<dyn BootLoader + 'a>,
     state: BootState,
 }
 
@@ -67,25 +67,30 @@ impl<'a> RootfsImage<'a> {
         Self { workplace }
     }
 
-    fn situation(&self) -> Result<Situation, PayloadError> {
+    fn situation(&self) -> Result<Situation<'a>, PayloadError> {
         self.situation_with(self.workplace.rootfs.parts()?)
     }
 
-    fn situation_with(&self, parts: Parts) -> Result<Situation, PayloadError> {
-        let RootfsSettings { host, boot_loader, .. } = self.workplace.rootfs;
-        let mut loader = boot::open(*boot_loader, host, parts.paths())?;
+    fn situation_with(&self, parts: Parts) -> Result<Situation<'a>, PayloadError> {
+        let Workplace { mark, limit, wake, log, rootfs, .. } = self.workplace;
+        let programs = Programs { mark, limit, wake, log };
+        let mut loader = boot::open(rootfs.boot_loader, &rootfs.host, parts.paths(), programs)?;
         let state = loader.state()?;
         Ok(Situation { parts, loader, state })
     }
 
     /// The system that the boot loader names must be the one that runs: otherwise it is not this
     /// system's environment, and the wrong partition would be written or kept.
-    fn check_root(&self, situation: &Situation) -> Result<(), PayloadError> {
+    fn check_root(&self, situation: &Situation<'_>) -> Result<(), PayloadError> {
         let expected = situation.parts.path(situation.state.selected);
         root::check(&self.workplace.rootfs.host, expected)
     }
 
-    fn check_ready(&self, step: &'static str, situation: &Situation) -> Result<(), PayloadError> {
+    fn check_ready(
+        &self,
+        step: &'static str,
+        situation: &Situation<'_>,
+    ) -> Result<(), PayloadError> {
         if situation.state.is_trial {
             return Err(RefusedStep::TrialUnderWay { step }.into());
         }
@@ -199,6 +204,15 @@ impl Payload for RootfsImage<'_> {
 
     fn supports_rollback(&self) -> Result<bool, PayloadError> {
         Ok(true)
+    }
+}
+
+impl From<BootError> for PayloadError {
+    fn from(error: BootError) -> Self {
+        match error {
+            BootError::Stopped(stopped) => Self::Stopped(stopped),
+            error => Self::Boot(error),
+        }
     }
 }
 

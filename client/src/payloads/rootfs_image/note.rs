@@ -1,14 +1,13 @@
 //! Which system was selected before the update. Mender's module reads and writes the same file, as
 //! part of its script; what it does not know there does not disturb it.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use super::{Parts, PayloadError};
-use crate::boot::{PartitionNumbers, Slot};
+use crate::{
+    boot::{PartitionNumbers, Slot},
+    payloads::disk,
+};
 
 const NOTE: &str = "orig-part";
 const NEW: &str = "orig-part.tmp";
@@ -21,15 +20,13 @@ pub(super) fn write(folder: &Path, parts: &Parts, original: Slot) -> Result<(), 
         let lines = format!("orig_part_num={number}\norig_part_num_hex={number:x}\n");
         text.push_str(&lines);
     }
-    let (note, new) = (folder.join(NOTE), folder.join(NEW));
-    let written = || {
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &note)?;
-        File::open(folder)?.sync_all()
-    };
-    written().map_err(PayloadError::disk("write", &note))
+    let new = folder.join(NEW);
+    disk::remove(&new)?;
+    let mut file = disk::create(&new, 0o600)?;
+    file.write(text.as_bytes())?;
+    file.sync()?;
+    disk::rename(&new, &folder.join(NOTE))?;
+    disk::sync_folder(folder)
 }
 
 /// What the note says; `None` if there is none, since nothing was installed yet.
