@@ -1,12 +1,17 @@
 //! Time that passes, and waiting for it.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
+    log::Log,
     machine::Task,
+    time::rfc3339,
     wake::{Stopped, Wake},
 };
 
@@ -57,10 +62,19 @@ impl Clock for SystemClock {
 /// of this client.
 const EARLIEST: Duration = Duration::from_hours(20_454 * 24);
 
+/// Between looks at a clock that is to be set.
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
+
 /// Tells the time of day, which jumps when somebody sets it. It is for dates that others made, and
 /// never for waiting.
 #[derive(Clone)]
-pub struct TimeOfDay(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+pub struct TimeOfDay(Arc<Source>);
+
+struct Source {
+    now: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    /// Somebody has waited for the clock to be set.
+    was_awaited: AtomicBool,
+}
 
 impl Default for TimeOfDay {
     /// The system's.
@@ -77,16 +91,89 @@ impl std::fmt::Debug for TimeOfDay {
 
 impl TimeOfDay {
     pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self(Arc::new(Source { now: Box::new(now), was_awaited: AtomicBool::new(false) }))
     }
 
     pub fn now(&self) -> SystemTime {
-        (self.0)()
+        (self.0.now)()
     }
 
     /// The time, unless the clock was evidently never set.
     pub fn plausible_now(&self) -> Option<SystemTime> {
         let now = self.now();
         (now >= SystemTime::UNIX_EPOCH + EARLIEST).then_some(now)
+    }
+
+    /// Gives a clock that was never set some time to be set, once: a device without a clock of its
+    /// own asks the network for the time while it boots, and until then takes every certificate
+    /// for one of the future.
+    ///
+    /// The time is never guessed: a guess that is too early lets expired certificates pass.
+    pub fn await_plausible(&self, limit: Duration, wake: &Wake, log: &Log) -> Result<(), Stopped> {
+        if self.plausible_now().is_some() || self.0.was_awaited.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        log.warning(format_args!(
+            "the clock shows {}, which cannot be; waiting up to {} s for it to be set, since \
+             certificates cannot be judged before",
+            rfc3339(self.now()),
+            limit.as_secs()
+        ));
+        let started = Instant::now();
+        while self.plausible_now().is_none() {
+            let left = limit.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                log.warning("the clock is still not set; going on without");
+                return Ok(());
+            }
+            wake.sleep(CLOCK_LOOK.min(left))?;
+        }
+        log.info("the clock is set");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    use super::*;
+    use crate::log::Level;
+
+    fn quiet() -> Log {
+        Log::new(Level::Error, Box::new(io::sink()))
+    }
+
+    const LONG: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn a_clock_is_awaited_until_it_is_set() {
+        let looks = AtomicU32::new(0);
+        let time = TimeOfDay::new(move || match looks.fetch_add(1, Ordering::Relaxed) {
+            0..4 => SystemTime::UNIX_EPOCH,
+            _ => SystemTime::UNIX_EPOCH + EARLIEST,
+        });
+        assert_eq!(time.await_plausible(LONG, &Wake::default(), &quiet()), Ok(()));
+        assert!(time.plausible_now().is_some());
+    }
+
+    #[test]
+    fn a_clock_that_is_never_set_is_awaited_once() {
+        let time = TimeOfDay::new(|| SystemTime::UNIX_EPOCH - LONG);
+        let (wake, log) = (Wake::default(), quiet());
+        assert_eq!(time.await_plausible(Duration::from_millis(10), &wake, &log), Ok(()));
+        assert_eq!(time.await_plausible(LONG, &wake, &log), Ok(()));
+        assert_eq!(time.plausible_now(), None);
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_for_the_clock() {
+        let wake = Wake::default();
+        wake.stop();
+        let time = TimeOfDay::new(|| SystemTime::UNIX_EPOCH);
+        assert_eq!(time.await_plausible(LONG, &wake, &quiet()), Err(Stopped));
     }
 }

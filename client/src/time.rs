@@ -53,6 +53,44 @@ pub fn parse_http_date(text: &str) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
+/// Whether a text is a time of RFC 3339 as strict readers have it.
+pub(crate) fn is_rfc3339(text: &str) -> bool {
+    let parse = || {
+        let (date, rest) = text.split_at_checked(10)?;
+        let (clock, rest) = rest.strip_prefix(['T', 't'])?.split_at_checked(8)?;
+        let digits = rest
+            .strip_prefix('.')
+            .map_or(0, |fraction| 1 + fraction.bytes().take_while(u8::is_ascii_digit).count());
+        let (fraction, zone) = rest.split_at_checked(digits)?;
+        let [year, month, day] = numbers(date, '-')?;
+        let [hour, minute, second] = numbers(clock, ':')?;
+        let is_zone = match zone.strip_prefix(['+', '-']) {
+            Some(offset) => matches!(numbers(offset, ':'), Some([0..=23, 0..=59])),
+            None => matches!(zone, "Z" | "z"),
+        };
+        // A day that does not exist comes back as another.
+        let days = days_from_civil(year.max(1970), month, day).checked_mul(SECONDS_PER_DAY)?;
+        let is_day = (1..=12).contains(&month) && day > 0 && civil(days).day == day;
+        Some(is_day && is_zone && fraction != "." && hour < 24 && minute < 60 && second <= 60)
+    };
+    parse().unwrap_or(false)
+}
+
+/// Numbers of two digits, a year of four, with this between them.
+fn numbers<const N: usize>(text: &str, between: char) -> Option<[u64; N]> {
+    let mut numbers = [0; N];
+    let mut parts = text.split(between);
+    for (index, number) in numbers.iter_mut().enumerate() {
+        let part = parts.next()?;
+        let width = if between == '-' && index == 0 { 4 } else { 2 };
+        if part.len() != width || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
 /// `YYYYMMDDHHMMSS` in UTC, as certificates have it; what lies before 1970 is 1970.
 pub(crate) fn parse_digits(text: &str) -> Option<SystemTime> {
     let number = |range| text.get::<std::ops::Range<usize>>(range)?.parse::<u64>().ok();
@@ -119,6 +157,41 @@ mod tests {
         assert_eq!(date, UNIX_EPOCH + Duration::from_secs(784_111_777));
         for bad in ["", "7", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 99 Nov 1994 08:49:37 GMT"] {
             assert_eq!(parse_http_date(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_that_strict_readers_take() {
+        for good in [
+            "2026-11-21T00:00:00Z",
+            "2026-11-21t23:59:60.123456789z",
+            "2024-02-29T12:00:00.5+05:30",
+            "1970-01-01T00:00:00-23:59",
+        ] {
+            assert!(is_rfc3339(good), "{good}");
+        }
+        for bad in [
+            "",
+            "soon",
+            "2026-11-21",
+            "2026-11-21 00:00:00Z",
+            "2026-11-21T00:00:00",
+            "2026-11-21T00:00:00.Z",
+            "2026-11-21T00:00:00+0530",
+            "2026-11-21T00:00:00+24:00",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T00:60:00Z",
+            "2026-13-21T00:00:00Z",
+            "2026-00-21T00:00:00Z",
+            "2026-11-00T00:00:00Z",
+            "2026-11-31T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "26-11-21T00:00:00Z",
+            "2026-11-21T0:00:00Z",
+            "+026-11-21T00:00:00Z",
+            "2026-11-21T00:00:00Ä",
+        ] {
+            assert!(!is_rfc3339(bad), "{bad}");
         }
     }
 

@@ -10,7 +10,10 @@ use std::{
 use rota_rest::device::LogMessage;
 
 use super::{Level, Log};
-use crate::{machine::DeploymentId, time::rfc3339};
+use crate::{
+    machine::DeploymentId,
+    time::{is_rfc3339, rfc3339},
+};
 
 /// How many logs are kept, the current one included.
 const KEPT: usize = 5;
@@ -18,8 +21,14 @@ const KEPT: usize = 5;
 /// What the file system must have free before a log is written: an update matters more.
 const MIN_FREE_BYTES: u64 = 100 << 10;
 
-/// Mender's servers accept one MiB; JSON around the lines and escapes in them need the rest.
-const MAX_UPLOAD_BYTES: u64 = 700_000;
+/// What a log takes as JSON, as Mender's client sends it: its servers accept one MiB.
+const MAX_UPLOAD_BYTES: usize = 1_000_000 - 256;
+
+/// Of a longer file no more is read: so much of it is sent at most.
+const MAX_READ_BYTES: u64 = MAX_UPLOAD_BYTES as u64;
+
+/// Times in a log are not longer, except in lines that others wrote.
+const LONGEST_TIME: &str = "2026-11-21T00:00:00.000000000+00:00";
 
 const CORRUPT: &str = "(CORRUPTED LOG DATA)";
 const HAD_CORRUPT: &str = "(THE ORIGINAL LOGS CONTAINED INVALID ENTRIES)";
@@ -72,17 +81,17 @@ impl DeploymentLogs {
         log.detach();
     }
 
-    /// The log of `id`, fit for the server: lines that are not JSON are marked, and of a long log
-    /// the newest part is kept.
+    /// The log of `id`, fit for the server: lines that no server would take are marked, and of a
+    /// long log the newest part is kept.
     pub fn messages(&self, id: &DeploymentId) -> Result<Vec<LogMessage>, LogError> {
         let path = self.path(0, id);
         let read = || -> io::Result<(Vec<u8>, bool)> {
             let mut file = File::open(&path)?;
             let length = file.metadata()?.len();
-            let skipped = length.saturating_sub(MAX_UPLOAD_BYTES);
+            let skipped = length.saturating_sub(MAX_READ_BYTES);
             file.seek(SeekFrom::Start(skipped))?;
             let mut content = Vec::new();
-            file.take(MAX_UPLOAD_BYTES).read_to_end(&mut content)?;
+            file.take(MAX_READ_BYTES).read_to_end(&mut content)?;
             Ok((content, skipped > 0))
         };
         let (content, cut) =
@@ -134,34 +143,63 @@ pub(super) fn line(time: &str, level: Level, message: &str) -> String {
 fn messages(content: &[u8], cut: bool) -> Vec<LogMessage> {
     let text = String::from_utf8_lossy(content);
     // The first line of a part is most likely half a line.
-    let lines = text.lines().skip(usize::from(cut));
-    let note = |message: &str, at: &LogMessage| LogMessage {
-        timestamp: at.timestamp.clone(),
-        level: Level::Error.as_str().to_owned(),
-        message: message.to_owned(),
-    };
-    let mut last = LogMessage {
-        timestamp: rfc3339(SystemTime::UNIX_EPOCH),
-        level: String::new(),
-        message: String::new(),
-    };
+    let lines = text.lines().skip(usize::from(cut)).filter(|line| !line.is_empty());
+    let lines: Vec<&str> = lines.collect();
+    let dropped = lines.len() - how_many_fit(&lines);
     let mut messages = Vec::new();
     let mut any_corrupt = false;
-    for line in lines.filter(|line| !line.is_empty()) {
-        last = serde_json::from_str(line).unwrap_or_else(|_| {
+    // A corrupt line takes the time of the one before.
+    let mut last = rfc3339(SystemTime::UNIX_EPOCH);
+    for line in lines.into_iter().skip(dropped) {
+        let message = parse(line).unwrap_or_else(|| {
             any_corrupt = true;
             note(CORRUPT, &last)
         });
-        messages.push(last.clone());
+        last.clone_from(&message.timestamp);
+        messages.push(message);
     }
-    let first = messages.first().unwrap_or(&last).clone();
+    let first = messages.first().map_or(last, |message| message.timestamp.clone());
     if any_corrupt {
         messages.insert(0, note(HAD_CORRUPT, &first));
     }
-    if cut {
+    if cut || dropped > 0 {
         messages.insert(0, note(TOO_BIG, &first));
     }
     messages
+}
+
+/// Counts the newest lines that can be sent together, besides the notes before them.
+fn how_many_fit(lines: &[&str]) -> usize {
+    let note_bytes = |text| json_bytes(&note(text, LONGEST_TIME));
+    let corrupt_bytes = note_bytes(CORRUPT);
+    let mut used = note_bytes(TOO_BIG) + note_bytes(HAD_CORRUPT);
+    let fitting = lines.iter().rev().take_while(|line| {
+        used += parse(line).as_ref().map_or(corrupt_bytes, json_bytes);
+        used <= MAX_UPLOAD_BYTES
+    });
+    fitting.count()
+}
+
+/// A line that a server takes.
+fn parse(line: &str) -> Option<LogMessage> {
+    let message: LogMessage = serde_json::from_str(line).ok()?;
+    let is_time = is_rfc3339(&message.timestamp) && message.timestamp.len() <= LONGEST_TIME.len();
+    let is_sound = is_time && Level::parse(&message.level).is_some();
+    is_sound.then_some(message)
+}
+
+fn note(message: &str, timestamp: &str) -> LogMessage {
+    LogMessage {
+        timestamp: timestamp.to_owned(),
+        level: Level::Error.as_str().to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+/// With the comma behind it.
+fn json_bytes(message: &LogMessage) -> usize {
+    // Strings always become JSON.
+    serde_json::to_string(message).map_or(0, |json| json.len() + 1)
 }
 
 fn free_bytes(folder: &Path) -> io::Result<u64> {
@@ -212,12 +250,40 @@ mod tests {
     }
 
     #[test]
-    fn corrupt_lines_are_marked() {
+    fn lines_that_no_server_takes_are_marked() {
         let good = line("2026-11-21T00:00:00.000Z", Level::Info, "fine");
-        let content = format!("{good}garbage\n{good}");
-        let texts: Vec<_> =
-            messages(content.as_bytes(), false).into_iter().map(|m| m.message).collect();
-        assert_eq!(texts, [HAD_CORRUPT, "fine", CORRUPT, "fine"]);
+        let timeless = line("yesterday", Level::Info, "fine");
+        let levelless = r#"{"timestamp":"2026-11-21T00:00:00Z","level":"","message":"fine"}"#;
+        for bad in ["garbage", timeless.trim_end(), levelless, r#"{"message":"fine"}"#] {
+            let content = format!("{good}{bad}\n{good}");
+            let messages = messages(content.as_bytes(), false);
+            let texts: Vec<_> = messages.iter().map(|m| m.message.as_str()).collect();
+            assert_eq!(texts, [HAD_CORRUPT, "fine", CORRUPT, "fine"], "{bad}");
+            assert!(messages.iter().all(|m| m.timestamp.starts_with("2026-11-21")), "{bad}");
+        }
+        let half = &good.as_bytes()[..20];
+        let texts: Vec<_> = messages(half, false).into_iter().map(|m| m.message).collect();
+        assert_eq!(texts, [HAD_CORRUPT, CORRUPT]);
+    }
+
+    fn body_bytes(messages: &[LogMessage]) -> usize {
+        let messages = messages.to_vec();
+        serde_json::to_vec(&rota_rest::device::DeploymentLog { messages }).unwrap().len()
+    }
+
+    #[test]
+    fn what_grows_when_it_is_sent_still_fits() {
+        let short = "x\n".repeat(400_000);
+        let escapes = line("2026-11-21T00:00:00Z", Level::Info, &"\u{1}".repeat(1000)).repeat(200);
+        let no_text = vec![0xff; 900_000];
+        for content in [short.as_bytes(), escapes.as_bytes(), &no_text] {
+            let messages = messages(content, false);
+            let bytes = body_bytes(&messages);
+            assert!(bytes <= 1_000_000, "{bytes}");
+            assert!(!messages.is_empty());
+        }
+        let all = messages(short.as_bytes(), false);
+        assert!(body_bytes(&all) > 880_000, "no more is cut than must be");
     }
 
     #[test]
@@ -232,7 +298,7 @@ mod tests {
         let messages = logs.messages(&id("long")).unwrap();
         assert_eq!(messages[0].message, TOO_BIG);
         assert!(messages.last().unwrap().message.starts_with("line 11999 "));
-        let body = serde_json::to_vec(&messages).unwrap();
-        assert!(body.len() < 1_000_000, "{}", body.len());
+        let bytes = body_bytes(&messages);
+        assert!((900_000..=1_000_000).contains(&bytes), "{bytes}");
     }
 }

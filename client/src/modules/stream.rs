@@ -12,7 +12,7 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     path::Path,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rota_artifact::{Payload, PayloadFile, Reader};
@@ -113,7 +113,11 @@ impl Download<'_> {
     /// Copies one file into its FIFO. The last bytes only come if the checksum is right.
     fn stream(&mut self, path: &Path, file: &mut PayloadFile<'_>) -> Result<(), InstallError> {
         let fifo = self.open(path)?.ok_or(InstallError::NotDrained)?;
-        copy(file, |chunk| self.write(&fifo, chunk))
+        copy(file, |chunk, waited| {
+            // The time limit is for the module, not for the network.
+            self.running.extend(waited);
+            self.write(&fifo, chunk)
+        })
     }
 
     /// Stores one file in the tree.
@@ -123,7 +127,7 @@ impl Download<'_> {
             source,
         };
         let mut stored = self.tree.create_file(file.name()).map_err(tree_error)?;
-        copy(file, |chunk| stored.write_all(chunk).map_err(tree_error))?;
+        copy(file, |chunk, _| stored.write_all(chunk).map_err(tree_error))?;
         stored.sync_all().map_err(tree_error)
     }
 
@@ -174,16 +178,17 @@ impl Download<'_> {
     }
 }
 
-/// Reads a payload file to its end.
+/// Reads a payload file to its end; `write` is told how long each piece took to come.
 fn copy(
     file: &mut PayloadFile<'_>,
-    mut write: impl FnMut(&[u8]) -> Result<(), InstallError>,
+    mut write: impl FnMut(&[u8], Duration) -> Result<(), InstallError>,
 ) -> Result<(), InstallError> {
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
+        let started = Instant::now();
         match file.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(count) => write(buffer.get(..count).unwrap_or_default())?,
+            Ok(count) => write(buffer.get(..count).unwrap_or_default(), started.elapsed())?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(rota_artifact::Error::from_read(error).into()),
         }

@@ -163,6 +163,11 @@ impl Running {
         })
     }
 
+    /// Lets the program run longer: it waited for something that it cannot hasten.
+    pub fn extend(&mut self, by: Duration) {
+        self.limit = self.limit.saturating_add(by);
+    }
+
     /// Looks whether the program has ended, and ends it when it must.
     pub fn look(&mut self) -> Result<Option<ExitStatus>, ProcessError> {
         if let Some(status) = self.try_wait()? {
@@ -224,16 +229,17 @@ impl Running {
 
     /// Ends the program and all that it has started: politely, then for certain.
     pub fn end(&mut self) {
-        self.signal(Signal::TERM);
-        let asked = Instant::now();
-        while asked.elapsed() < GRACE {
-            if !matches!(self.try_wait(), Ok(None)) {
-                return;
+        for signal in [Signal::TERM, Signal::KILL] {
+            self.signal(signal);
+            let asked = Instant::now();
+            while asked.elapsed() < GRACE {
+                if !matches!(self.try_wait(), Ok(None)) {
+                    return;
+                }
+                thread::sleep(LONGEST_LOOK);
             }
-            thread::sleep(LONGEST_LOOK);
         }
-        self.signal(Signal::KILL);
-        let _ = self.child.wait();
+        // The kernel itself waits, for a disk or a network file system: nothing can end that.
     }
 
     fn signal(&self, signal: Signal) {

@@ -1,8 +1,10 @@
 //! The device's token: got by one at a time, shared by all who need it.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -82,6 +84,13 @@ struct State {
     /// Made with the first request: certificates that cannot be read must not keep the client from
     /// rolling back the update that broke them.
     http: Option<Http>,
+    /// Servers that asked to be left alone.
+    busy: BTreeMap<String, Busy>,
+}
+
+struct Busy {
+    status: u16,
+    until: Instant,
 }
 
 impl fmt::Debug for Authority {
@@ -205,27 +214,69 @@ impl Authority {
         };
         let body = encode("authentication", &request)?;
         let signature = STANDARD.encode(key.sign(&body)?);
-        let mut last = ServerError::NoServer;
         let http = self.http()?;
+        let mut obstacle = None;
         for server in &settings.servers {
-            match ask_for_token(&http, server, &signature, &body) {
-                Ok(bearer) => {
-                    log.info(format_args!("authenticated at {server}"));
-                    return Ok((server.as_str().into(), bearer.into()));
-                }
-                Err(error) => {
-                    log.warning(format_args!("not authenticated: {}", chain(&error)));
-                    last = error;
-                }
-            }
+            // The lock must be free again before the server is asked.
+            let busy = self.state().busy.get(server).and_then(Busy::error);
+            let error = match busy {
+                Some(error) => error,
+                None => match ask_for_token(&http, server, &signature, &body) {
+                    Ok(bearer) => {
+                        log.info(format_args!("authenticated at {server}"));
+                        return Ok((server.as_str().into(), bearer.into()));
+                    }
+                    Err(error) => {
+                        log.warning(format_args!("not authenticated: {}", chain(&error)));
+                        self.note(server, &error);
+                        error
+                    }
+                },
+            };
+            obstacle = Some(match obstacle {
+                Some(before) => the_sooner(before, error),
+                None => error,
+            });
             wake.check()?;
         }
-        Err(last)
+        Err(obstacle.unwrap_or(ServerError::NoServer))
+    }
+
+    /// A server that asked for a pause is left alone for so long.
+    fn note(&self, server: &str, error: &ServerError) {
+        let busy = &mut self.state().busy;
+        match *error {
+            ServerError::Busy { status, retry_after: Some(wait) } => {
+                busy.insert(server.to_owned(), Busy { status, until: Instant::now() + wait });
+            }
+            _ => {
+                busy.remove(server);
+            }
+        }
     }
 
     /// Whatever happened to its last owner, each part of the state is sound.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Busy {
+    /// `None` when the time is over.
+    fn error(&self) -> Option<ServerError> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let error = ServerError::Busy { status: self.status, retry_after: Some(left) };
+        (!left.is_zero()).then_some(error)
+    }
+}
+
+/// Of two servers' obstacles, the one that lets the client come again sooner: where one server asks
+/// for a long pause, the other may be back before.
+fn the_sooner(one: ServerError, other: ServerError) -> ServerError {
+    match (one.retry_after(), other.retry_after()) {
+        (None, Some(_)) => one,
+        (Some(wait), Some(other_wait)) if wait <= other_wait => one,
+        _ => other,
     }
 }
 

@@ -30,7 +30,7 @@ use super::{
     tls,
     wire::{Stream, Wire},
 };
-use crate::wake::Wake;
+use crate::{clock::TimeOfDay, log::Log, time::rfc3339, wake::Wake};
 
 /// For the answer of the resolver, which itself tries several name servers.
 const RESOLVE: Duration = Duration::from_secs(30);
@@ -41,6 +41,9 @@ const CONNECT: Duration = Duration::from_secs(20);
 /// For all of it: the names, the addresses, the proxy and TLS, over a link that carries a kilobyte
 /// a second.
 const DIAL: Duration = Duration::from_mins(2);
+
+/// For a clock that was never set to be set.
+const CLOCK: Duration = Duration::from_mins(2);
 
 /// More addresses than these are not tried.
 const MAX_ADDRESSES: usize = 8;
@@ -58,7 +61,19 @@ pub(super) struct Dialer {
     proxies: Proxies,
     /// Longest wait for anything to move on a connection.
     silence: Duration,
+    time: TimeOfDay,
     wake: Wake,
+    log: Log,
+}
+
+/// A certificate is not valid yet, and the clock was never set.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the server's certificate is not valid yet, as the clock shows {now}; it must be set, by a \
+     time service or by hand"
+)]
+pub(super) struct ClockNotSet {
+    now: String,
 }
 
 impl Connector for Dialer {
@@ -77,10 +92,11 @@ impl Connector for Dialer {
 impl Dialer {
     /// Reads certificates; proxies come from the environment.
     pub(super) fn new(circumstances: &Circumstances) -> Result<Self, ServerError> {
-        let Circumstances { trust, silence, wake, log, .. } = circumstances;
+        let Circumstances { trust, silence, time, wake, log } = circumstances;
         let proxies = Proxies::from_environment(|name| std::env::var(name).ok())?;
         let tls = tls::client_config(trust, log)?;
-        Ok(Self { tls, proxies, silence: *silence, wake: wake.clone() })
+        let (time, wake, log) = (time.clone(), wake.clone(), log.clone());
+        Ok(Self { tls, proxies, silence: *silence, time, wake, log })
     }
 
     fn dial(&self, uri: &Uri, buffers: (usize, usize)) -> io::Result<Wire> {
@@ -98,6 +114,10 @@ impl Dialer {
         let host = bare(uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?);
         let is_tls = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        if is_tls {
+            let waited = self.time.await_plausible(CLOCK, &self.wake, &self.log);
+            waited.map_err(io::Error::other)?;
+        }
         let deadline = Instant::now() + DIAL;
         let proxy = self.proxies.towards(uri);
         let socket = match proxy {
@@ -144,8 +164,27 @@ impl Dialer {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let mut session =
             ClientConnection::new(self.tls.clone(), name).map_err(io::Error::other)?;
-        session.complete_io(&mut socket)?;
+        session.complete_io(&mut socket).map_err(|error| self.explain(error))?;
         Ok(StreamOwned::new(session, socket))
+    }
+}
+
+impl Dialer {
+    /// Blames the clock where it is to blame.
+    fn explain(&self, error: io::Error) -> io::Error {
+        use rustls::{CertificateError, Error::InvalidCertificate};
+
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        let is_early = matches!(
+            cause,
+            Some(InvalidCertificate(
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }
+            ))
+        );
+        if is_early && self.time.plausible_now().is_none() {
+            return io::Error::other(ClockNotSet { now: rfc3339(self.time.now()) });
+        }
+        error
     }
 }
 

@@ -12,7 +12,7 @@ use ureq::{
 
 use super::{
     ServerError, Trust,
-    dial::{Dialer, LeftToDialer},
+    dial::{ClockNotSet, Dialer, LeftToDialer},
 };
 use crate::{clock::TimeOfDay, log::Log, time::parse_http_date, wake::Wake};
 
@@ -38,6 +38,9 @@ const MAX_MESSAGE_CHARS: usize = 300;
 /// A server that asks for more than a day is taken to mean a day.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
+/// Between tries while the clock is not set.
+const CLOCK_PAUSE: Duration = Duration::from_mins(1);
+
 /// The network or the server's side of HTTP failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot reach {url}")]
@@ -51,6 +54,13 @@ pub struct HttpError {
 impl HttpError {
     pub(super) fn new(url: &str, source: Error) -> Self {
         Self { url: shown(url), source: Box::new(source) }
+    }
+
+    /// A clock may be set at any time, after which a request soon succeeds.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let Error::Io(error) = &*self.source else { return None };
+        let cause = error.get_ref()?.downcast_ref::<ClockNotSet>();
+        cause.map(|_| CLOCK_PAUSE)
     }
 
     /// Whether the same request might succeed in a while: a wrong address stays wrong.
@@ -249,6 +259,10 @@ pub(super) fn refusal(
 ) -> ServerError {
     match status {
         408 | 425 | 429 | 500..=599 => ServerError::Busy { status, retry_after },
+        407 => {
+            let message = "the proxy wants other credentials".to_owned();
+            ServerError::Refused { what, status, message }
+        }
         _ => ServerError::Refused { what, status, message: message(body) },
     }
 }

@@ -91,10 +91,11 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    /// What the server asked for, if it did.
+    /// When to come again, if that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { retry_after, .. } => *retry_after,
+            Self::Http(error) => error.retry_after(),
             _ => None,
         }
     }

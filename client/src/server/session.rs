@@ -131,7 +131,11 @@ impl Session {
         let headers = if body.is_empty() { &headers[..1] } else { &headers };
         let url = format!("{}{path}", token.server);
         let answer = self.authority.http()?.request(method, &url, headers, body);
-        if answer.is_err() && self.settings().servers.len() > 1 {
+        let is_gone = match &answer {
+            Ok(answer) => matches!(answer.status, 500..=599),
+            Err(_) => true,
+        };
+        if is_gone && self.settings().servers.len() > 1 {
             // The next try authenticates anew, at whichever server is there.
             self.authority.reject(&token);
         }

@@ -115,7 +115,7 @@ impl Device {
 
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rota-client"));
-        for proxy in ["http_proxy", "https_proxy", "all_proxy"] {
+        for proxy in ["http_proxy", "https_proxy", "no_proxy"] {
             command.env_remove(proxy).env_remove(proxy.to_uppercase());
         }
         command

@@ -11,6 +11,7 @@ mod device;
 mod download;
 mod fake_server;
 mod hostile;
+mod network;
 mod payloads;
 mod session;
 mod standalone;

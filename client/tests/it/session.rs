@@ -38,12 +38,23 @@ pub(crate) fn session(servers: &[&FakeServer]) -> (Session, TempDir) {
 }
 
 pub(crate) fn session_with(servers: &[&FakeServer], config: &Settings) -> (Session, TempDir) {
+    session_adjusted(servers, |settings| {
+        settings.trust = Trust::new(config);
+        settings.connection_timeout = config.connection_timeout;
+    })
+}
+
+/// With settings that `adjust` has changed.
+pub(crate) fn session_adjusted(
+    servers: &[&FakeServer],
+    adjust: impl FnOnce(&mut SessionSettings),
+) -> (Session, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("identity");
     fs::write(&script, "#!/bin/sh\necho sn=1\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(folder.path().join("device_type"), "device_type=a board\n").unwrap();
-    let settings = SessionSettings {
+    let mut settings = SessionSettings {
         servers: servers.iter().map(|server| server.url()).collect(),
         tenant_token: Some("tenant".to_owned()),
         device_tier: "standard".to_owned(),
@@ -52,10 +63,11 @@ pub(crate) fn session_with(servers: &[&FakeServer], config: &Settings) -> (Sessi
         identity_script: script,
         device_type_file: folder.path().join("device_type"),
         download_patience: Duration::from_secs(2),
-        connection_timeout: config.connection_timeout,
-        trust: Trust::new(config),
+        connection_timeout: Settings::default().connection_timeout,
+        trust: Trust::default(),
         time: TimeOfDay::default(),
     };
+    adjust(&mut settings);
     let wake = Wake::default();
     let authority = Authority::new(settings, wake.clone(), quiet());
     (Session::new(authority, wake, quiet()), folder)

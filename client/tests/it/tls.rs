@@ -112,6 +112,11 @@ pub(crate) fn server_with(
     })
 }
 
+/// A server that anybody may talk to.
+pub(crate) fn open_to_all(identity: &Identity) -> Arc<ServerConfig> {
+    server_config(identity, None, DEFAULT_VERSIONS)
+}
+
 pub(crate) fn server_config(
     identity: &Identity,
     clients_of: Option<&Authority>,
