@@ -94,6 +94,34 @@ fn a_directory_is_installed_rolled_back_and_committed() {
     assert_eq!(fs::read_dir(device.path("srv")).unwrap().count(), 1);
 }
 
+/// Mender's generators end in these calls of mender-artifact, which Debian has.
+#[test]
+fn what_mender_artifact_writes_is_installed() {
+    let device = Device::new();
+    let write = |payload_type: &str, name: &str, files: &[&str]| {
+        let artifact = device.path("mender.mender");
+        let mut command = Command::new("mender-artifact");
+        command.current_dir(device.path("")).args(["write", "module-image", "-t", "board"]);
+        command.args(["-T", payload_type, "-n", name, "-o"]).arg(&artifact);
+        run(command.args(files.iter().flat_map(|file| ["-f", file])));
+        artifact.into_os_string().into_string().unwrap()
+    };
+    for (name, content) in [("filename", "motd\n"), ("permissions", "640\n"), ("motd", "new")] {
+        device.write(name, content);
+    }
+    device.write("dest_dir", &format!("{}\n", device.path("etc").display()));
+    let files = ["dest_dir", "filename", "permissions", "motd"];
+    device.run(&["install", &write("single-file", "file", &files)]);
+    succeeds(&device.run(&["commit"]), "Committed.");
+    assert_eq!(device.read("etc/motd").as_deref(), Some("new"));
+
+    directory(&device, "new");
+    device.write("dest_dir", &format!("{}\n", device.path("srv/app").display()));
+    device.run(&["install", &write("directory", "folder", &["update.tar", "dest_dir"])]);
+    succeeds(&device.run(&["commit"]), "Committed.");
+    assert_eq!(device.read("srv/app/one").as_deref(), Some("new"));
+}
+
 #[test]
 fn an_update_that_cannot_be_installed_leaves_the_device_as_it_was() {
     let device = Device::new();

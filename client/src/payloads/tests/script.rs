@@ -1,10 +1,15 @@
 //! Updates by scripts.
 
+use std::time::Duration;
+
 use rota_artifact::Builder;
 use serde_json::{Map, Value, json};
 
 use super::device::Device;
-use crate::machine::{Call, RebootNeed};
+use crate::{
+    log::chain,
+    machine::{Call, RebootNeed},
+};
 
 fn meta_data(value: &Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
@@ -49,6 +54,15 @@ fn a_script_that_fails_ends_it_and_cannot_be_undone() {
     device.call(Call::ArtifactFailure).unwrap();
     device.clean_up().unwrap();
     assert_eq!(log(&device), "a b ");
+}
+
+#[test]
+fn a_script_that_hangs_is_ended() {
+    let device = Device::new("script");
+    let artifact = device.artifact().file_bytes("a", "#!/bin/sh\nexec sleep 600\n");
+    device.download(&artifact.to_vec().unwrap()).unwrap();
+    let outcome = device.call_within(Call::ArtifactInstall, Duration::from_millis(200));
+    assert!(chain(&outcome.unwrap_err()).contains("ran longer than"));
 }
 
 #[test]

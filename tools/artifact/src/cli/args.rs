@@ -5,6 +5,10 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use rota_artifact::Compression;
 
+use super::payload_args::{
+    DebArgs, DirectoryArgs, DockerArgs, DockerComposeArgs, ScriptArgs, SingleFileArgs,
+};
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 success; 1 wrong arguments or unusable input; 2 format version not supported; \
 3 output cannot be written or is too large, unknown command; 4 Artifact cannot be opened; \
@@ -50,6 +54,18 @@ pub(crate) enum WriteCommand {
     RootfsImage(RootfsImageArgs),
     /// An Artifact for an Update Module
     ModuleImage(ModuleImageArgs),
+    /// A file to put in place on a device
+    SingleFile(SingleFileArgs),
+    /// A folder to put in the place of another
+    Directory(DirectoryArgs),
+    /// Programs to run once
+    Script(ScriptArgs),
+    /// Debian packages
+    Deb(DebArgs),
+    /// Containers to run in the place of those that run
+    Docker(DockerArgs),
+    /// A compose project with its images
+    DockerCompose(DockerComposeArgs),
     /// An Artifact without payload, which sets a device's first provides
     BootstrapArtifact(WriteArgs),
 }
@@ -263,6 +279,12 @@ impl FromStr for Pair {
 pub(crate) struct CompressionChoice {
     pub(crate) compression: Compression,
     pub(crate) level: Option<u32>,
+}
+
+impl CompressionChoice {
+    pub(crate) fn none() -> Self {
+        Self { compression: Compression::None, level: None }
+    }
 }
 
 impl FromStr for CompressionChoice {

@@ -4,10 +4,13 @@ mod args;
 mod dump;
 mod failure;
 mod output;
+mod payload;
+mod payload_args;
 mod progress;
 mod read;
 mod sign;
 mod text;
+mod tree;
 mod validate;
 mod write;
 

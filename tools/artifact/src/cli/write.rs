@@ -16,7 +16,7 @@ use super::{
     },
     failure::{Code, Failure},
     output::Output,
-    progress, warn,
+    payload, progress, warn,
 };
 
 /// Which `--provides` stand before the last `--software-…` flag: those give way to it.
@@ -53,9 +53,17 @@ pub(crate) fn run(
     fallback: CompressionChoice,
     order: &Order,
 ) -> Result<(), Failure> {
+    // What is packed first stays until the Artifact is written.
+    let scratch = tempfile::tempdir().context("cannot create a folder for temporary files")?;
     let (builder, common) = match command {
         WriteCommand::RootfsImage(args) => rootfs_image(args, order)?,
         WriteCommand::ModuleImage(args) => module_image(args, order)?,
+        WriteCommand::SingleFile(args) => payload::single_file(args, order)?,
+        WriteCommand::Directory(args) => payload::directory(args, order, &scratch)?,
+        WriteCommand::Script(args) => payload::script(args, order)?,
+        WriteCommand::Deb(args) => payload::deb(args, order)?,
+        WriteCommand::Docker(args) => payload::docker(args, order)?,
+        WriteCommand::DockerCompose(args) => payload::docker_compose(args, order, &scratch)?,
         WriteCommand::BootstrapArtifact(args) => bootstrap(args)?,
     };
     write(builder, &common, fallback)
@@ -111,7 +119,7 @@ fn with_provides(builder: Builder, provides: &[Pair]) -> Builder {
     provides.iter().fold(builder, |builder, Pair { key, value }| builder.provides(key, value))
 }
 
-fn with_software(
+pub(super) fn with_software(
     mut builder: Builder,
     provides: &[Pair],
     args: SoftwareArgs,

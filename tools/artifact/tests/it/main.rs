@@ -12,6 +12,7 @@ mod keys;
 mod lenient;
 mod limits;
 mod mutations;
+mod payloads;
 mod properties;
 mod reading;
 mod signatures;
