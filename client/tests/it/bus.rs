@@ -268,6 +268,17 @@ fn tokens_and_the_way_to_the_server_are_had_from_the_bus() {
     let elsewhere = ask(&url, "GET http://elsewhere/ HTTP/1.1\r\n\r\n");
     assert!(elsewhere.starts_with("HTTP/1.1 400 "), "{elsewhere}");
 
+    // There is an end to connections, and room again when they have ended.
+    let address = url.strip_prefix("http://").unwrap();
+    let idle: Vec<_> = (0..16).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let request = "GET /echo HTTP/1.1\r\n\r\n";
+    assert!(ask(&url, request).ends_with("too many connections"));
+    drop(idle);
+    let started = Instant::now();
+    while !ask(&url, request).starts_with("HTTP/1.1 200 ") {
+        assert!(started.elapsed() < PATIENCE, "no room is made");
+    }
+
     // Every fetch is told, whatever comes of it.
     let mut signals = Signals::of(&bus);
     assert_eq!(bus.call("FetchJwtToken"), "b true");

@@ -15,8 +15,9 @@ use crate::{
     openssl,
 };
 
-/// Payload types: one whose files are stored for its module, one whose module streams them, none.
-const TYPES: [&str; 3] = ["test", "stream", ""];
+/// Payload types: one whose files are stored for its module, one whose module streams them, one that
+/// the client has built in, none.
+const TYPES: [&str; 4] = ["test", "stream", "script", ""];
 
 type Members = Vec<(String, Vec<u8>)>;
 
@@ -154,16 +155,14 @@ impl Guarded {
     }
 
     fn artifact_signed_with(&self, key: &str, payload_type: &str, name: &str) -> Vec<u8> {
+        let root = self.device.path("").display().to_string();
         let builder = if payload_type.is_empty() {
             Builder::bootstrap(name)
         } else {
             Builder::module_image(payload_type, name)
-                .file_bytes("content", format!("content of {name}"))
-                .file_bytes("more", format!("more of {name}"))
-                .script(
-                    "ArtifactInstall_Enter_00",
-                    format!("#!/bin/sh\ntouch {}\n", self.device.path("script-ran").display()),
-                )
+                .file_bytes("content", format!("#!/bin/sh\ntouch {root}/installed # {name}\n"))
+                .file_bytes("more", format!("#!/bin/sh\ntouch {root}/installed # {name}\n"))
+                .script("ArtifactInstall_Enter_00", format!("#!/bin/sh\ntouch {root}/script-ran\n"))
         };
         builder
             .device_type("board")
@@ -222,9 +221,13 @@ fn nothing_that_was_tampered_with_is_activated_by_hand() {
         }
     }
     // The same device takes what is sound.
-    assert!(guarded.install(&guarded.artifact("stream", "new")));
-    assert!(guarded.device.path("installed").exists());
-    assert!(guarded.device.path("script-ran").exists());
+    for payload_type in TYPES.into_iter().filter(|payload_type| !payload_type.is_empty()) {
+        assert!(guarded.install(&guarded.artifact(payload_type, "new")), "{payload_type}");
+        for mark in ["installed", "script-ran"] {
+            fs::remove_file(guarded.device.path(mark)).unwrap();
+        }
+        guarded.device.run(&["rollback"]);
+    }
 }
 
 #[test]
@@ -233,6 +236,7 @@ fn nothing_that_was_tampered_with_is_activated_by_a_deployment() {
         ("test", &ATTACKS_ON_THE_PAYLOAD[0]),
         ("stream", &ATTACKS_ON_THE_PAYLOAD[1]),
         ("stream", &ATTACKS_ON_THE_HEAD[0]),
+        ("script", &ATTACKS_ON_THE_PAYLOAD[1]),
         ("", &ATTACKS_ON_THE_HEAD[5]),
     ] {
         let guarded = Guarded::new();

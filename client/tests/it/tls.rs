@@ -1,6 +1,6 @@
 //! Whom the client trusts, and how it shows who it is.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
@@ -255,6 +255,32 @@ fn every_kind_of_key_proves_a_client() {
         let identity = authority.sign("device", KeyPair::from_pem(&modern).unwrap());
         ClientFiles::new(&[&identity.certificate], &pem).poll(&server).unwrap();
     }
+}
+
+#[test]
+fn a_key_that_others_may_read_is_locked_up() {
+    let authority = Authority::new("devices");
+    let server = server(&self_signed(&params("localhost")), Some(&authority));
+    let identity = authority.sign("device", KeyPair::generate().unwrap());
+    let files = ClientFiles::new(&[&identity.certificate], &identity.key.serialize_pem());
+    let key = files.path("client.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    files.poll(&server).unwrap();
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[cfg(not(feature = "pkcs11"))]
+#[test]
+fn a_build_without_tokens_names_the_feature_that_is_missing() {
+    let server = server(&self_signed(&params("localhost")), None);
+    let key = KeyPlace::from(PathBuf::from("pkcs11:object=key?pin-value=1234"));
+    let identity = self_signed(&params("device"));
+    let files = ClientFiles::new(&[&identity.certificate], "");
+    let https_client = Some(HttpsClient { certificate: files.path("client.crt"), key });
+    let settings = Settings { https_client, skip_verify: true, ..Settings::default() };
+    let error = poll(&server, &settings).unwrap_err();
+    let text = rota_client::log::chain(&error);
+    assert!(text.contains("the cargo feature \"pkcs11\"") && !text.contains("1234"), "{text}");
 }
 
 #[test]

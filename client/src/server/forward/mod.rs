@@ -30,6 +30,9 @@ const MAX_CONNECTIONS: usize = 16;
 const HEAD: Duration = Duration::from_secs(30);
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
+/// For a program to take a refusal, and to go.
+const FAREWELL: Duration = Duration::from_millis(300);
+
 /// When no connection can be accepted, say because the process has too many files open.
 const BREATHE: Duration = Duration::from_secs(1);
 
@@ -213,6 +216,20 @@ fn refuse(mut local: &TcpStream, status: &str, reason: &str) {
          Connection: close\r\n\r\n{reason}",
         reason.len()
     );
-    // Whoever does not wait for the answer does not need it.
-    let _ = local.write_all(answer.as_bytes());
+    // Bytes that nobody has read when a connection closes would take the answer with them. Whoever
+    // does not wait for it does not need it.
+    let mut farewell = || -> io::Result<()> {
+        local.write_all(answer.as_bytes())?;
+        local.shutdown(Shutdown::Write)?;
+        let until = Instant::now() + FAREWELL;
+        let mut rest = [0; 4096];
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            local.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            if local.read(&mut rest)? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let _ = farewell();
 }

@@ -249,3 +249,86 @@ fn unless_blocked(outcome: io::Result<usize>) -> io::Result<Option<usize>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, thread};
+
+    use super::*;
+    use crate::{server::socket::Socket, wake::Wake};
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    /// A program and a server with a pump between them.
+    fn pumped(silence: Duration) -> (TcpStream, TcpStream, thread::JoinHandle<io::Result<()>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let program = TcpStream::connect(address).unwrap();
+        let local = listener.accept().unwrap().0;
+        let until = Instant::now() + LONG;
+        let socket = Socket::connect(address, until, LONG, &Wake::default()).unwrap();
+        let server = listener.accept().unwrap().0;
+        for end in [&program, &server] {
+            end.set_read_timeout(Some(LONG)).unwrap();
+        }
+        let first = b"first ".to_vec();
+        let run = move || run(&local, Stream::Plain(socket), first, silence);
+        (program, server, thread::spawn(run))
+    }
+
+    fn read_all(mut stream: &TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn who_has_said_all_may_still_listen() {
+        let (mut program, mut server, pump) = pumped(LONG);
+        program.write_all(b"hello").unwrap();
+        program.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&server), "first hello");
+        server.write_all(b"farewell").unwrap();
+        drop(server);
+        assert_eq!(read_all(&program), "farewell");
+        pump.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_ends_ends_what_the_program_reads_only() {
+        let (mut program, mut server, pump) = pumped(LONG);
+        server.write_all(b"farewell").unwrap();
+        server.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&program), "farewell");
+        program.write_all(b"hello").unwrap();
+        drop(program);
+        assert_eq!(read_all(&server), "first hello");
+        pump.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn floods_in_both_directions_do_not_block_each_other() {
+        const BYTES: usize = 4 << 20;
+        let (program, server, pump) = pumped(LONG);
+        let writers = [&program, &server].map(|end| {
+            let mut end = end.try_clone().unwrap();
+            thread::spawn(move || {
+                end.write_all(&vec![b'x'; BYTES]).unwrap();
+                end.shutdown(Shutdown::Write).unwrap();
+            })
+        });
+        let reader = thread::spawn(move || read_all(&server).len());
+        assert_eq!(read_all(&program).len(), BYTES);
+        assert_eq!(reader.join().unwrap(), BYTES + b"first ".len());
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        pump.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_connection_on_which_nothing_moves_is_given_up() {
+        let (_program, _server, pump) = pumped(Duration::from_millis(50));
+        assert_eq!(pump.join().unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+}
