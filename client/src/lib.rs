@@ -44,6 +44,7 @@ pub mod retry;
 pub mod runner;
 pub mod scripts;
 pub mod server;
+pub mod snapshot;
 pub mod takeover;
 pub mod time;
 pub mod wake;

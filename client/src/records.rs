@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rota_artifact::ProvidesGlob;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{ArtifactInfo, SoftwareChange, Update};
+use crate::machine::{ArtifactInfo, DeploymentId, Health, SoftwareChange, Update};
 
 /// Marks the name of software of which nobody can say in what state it is.
 pub const INCONSISTENT_SUFFIX: &str = "_INCONSISTENT";
@@ -25,6 +25,9 @@ pub struct Records {
     pub software: Option<Software>,
     #[serde(default)]
     pub update: Option<Update>,
+    /// How the update before ended.
+    #[serde(default)]
+    pub last_update: Option<LastUpdate>,
     /// How the store of Mender's client looked when it was taken over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_over: Option<String>,
@@ -34,6 +37,26 @@ impl Records {
     /// The installed software; `unknown` as long as it has no name.
     pub fn software(&self) -> Software {
         self.software.clone().unwrap_or_default()
+    }
+}
+
+/// What is remembered of an update that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastUpdate {
+    /// `None` for an update by hand.
+    pub deployment_id: Option<DeploymentId>,
+    /// `None` if the Artifact could not even be read.
+    pub artifact_name: Option<String>,
+    pub health: Health,
+}
+
+impl From<&Update> for LastUpdate {
+    fn from(update: &Update) -> Self {
+        Self {
+            deployment_id: update.deployment().map(|deployment| deployment.id.clone()),
+            artifact_name: update.artifact.as_ref().map(|artifact| artifact.name.clone()),
+            health: update.health,
+        }
     }
 }
 

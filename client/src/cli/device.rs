@@ -149,7 +149,7 @@ impl Inventory for InventoryScripts {
     }
 }
 
-fn paths(arguments: &Common) -> Paths {
+pub(super) fn paths(arguments: &Common) -> Paths {
     let mut paths = Paths::from_environment(|name| std::env::var_os(name).map(PathBuf::from));
     for (place, flag) in [
         (&mut paths.config, &arguments.config_dir),

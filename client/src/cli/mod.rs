@@ -4,11 +4,14 @@ mod arguments;
 mod bootstrap;
 mod daemon;
 mod device;
+mod flash;
 mod program;
 mod progress;
 mod report;
+mod setup;
 mod show;
 mod signal;
+mod snapshot;
 mod standalone;
 
 use std::{
@@ -20,6 +23,8 @@ use std::{
 use arguments::{Arguments, Command, Parsed};
 use device::Device;
 use program::Program;
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\n");
 
 /// How a command ended; the numbers are those of Mender's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,19 +41,36 @@ enum Exit {
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.peekable();
     let program = arguments.peek().map_or(Program::RotaClient, |name| Program::called_as(name));
+    if program == Program::MenderFlash {
+        return ExitCode::from(flash(arguments) as u8);
+    }
     let exit = match arguments::parse(program, arguments) {
         Ok(Parsed::Help) => print(&program.usage()),
-        Ok(Parsed::Version) => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Parsed::Run(arguments)) => run(&arguments).unwrap_or_else(|error| {
-            complain(&format!("{error:#}"));
-            Exit::Failure
-        }),
+        Ok(Parsed::Version) => print(VERSION),
+        Ok(Parsed::Setup(common, flags)) => ended(setup::run(&common, &flags)),
+        Ok(Parsed::Run(arguments)) => ended(run(&arguments)),
         Err(error) => {
             complain(&format!("{error}; see {} --help", program.name()));
             Exit::Failure
         }
     };
     ExitCode::from(exit as u8)
+}
+
+fn flash(arguments: impl Iterator<Item = OsString>) -> Exit {
+    match flash::parse(arguments) {
+        Ok(flash::Parsed::Help) => print(&Program::MenderFlash.usage()),
+        Ok(flash::Parsed::Version) => print(VERSION),
+        Ok(flash::Parsed::Run(flags)) => ended(flash::run(&flags)),
+        Err(error) => ended(Err(error.into())),
+    }
+}
+
+fn ended(outcome: anyhow::Result<Exit>) -> Exit {
+    outcome.unwrap_or_else(|error| {
+        complain(&format!("{error:#}"));
+        Exit::Failure
+    })
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -58,8 +80,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::AuthDaemon { force_bootstrap } => bootstrap::wait(&mut device, *force_bootstrap),
         Command::CheckUpdate => signal::check_update(&device),
         Command::SendInventory => signal::send_inventory(&device),
-        Command::ShowArtifact => show::artifact(&mut device),
-        Command::ShowProvides => show::provides(&mut device),
+        Command::ShowArtifact(format) => show::artifact(&mut device, *format),
+        Command::ShowProvides(format) => show::provides(&mut device, *format),
+        Command::Status(format) => show::status(&mut device, *format),
+        Command::SnapshotDump(flags) => snapshot::dump(&device, flags),
         Command::Install { artifact, by_hand } => {
             standalone::install(&mut device, artifact, by_hand)
         }

@@ -12,10 +12,21 @@ pub(super) enum Program {
     Mender,
     MenderUpdate,
     MenderAuth,
+    MenderFlash,
+    MenderSetup,
+    MenderSnapshot,
 }
 
 impl Program {
-    const ALL: [Self; 4] = [Self::RotaClient, Self::Mender, Self::MenderUpdate, Self::MenderAuth];
+    const ALL: [Self; 7] = [
+        Self::RotaClient,
+        Self::Mender,
+        Self::MenderUpdate,
+        Self::MenderAuth,
+        Self::MenderFlash,
+        Self::MenderSetup,
+        Self::MenderSnapshot,
+    ];
 
     /// By the first word of the command line; any other name gets all commands.
     pub(super) fn called_as(name: &OsStr) -> Self {
@@ -30,6 +41,9 @@ impl Program {
             Self::Mender => "mender",
             Self::MenderUpdate => "mender-update",
             Self::MenderAuth => "mender-auth",
+            Self::MenderFlash => "mender-flash",
+            Self::MenderSetup => "mender-setup",
+            Self::MenderSnapshot => "mender-snapshot",
         }
     }
 
@@ -37,21 +51,25 @@ impl Program {
     pub(super) fn usage(self) -> String {
         const UPDATE: &str = include_str!("usage/update.txt");
         const AUTH: &str = include_str!("usage/auth.txt");
+        const AUTH_DAEMON: &str = include_str!("usage/auth_daemon.txt");
+        const SETUP: &str = include_str!("usage/setup.txt");
+        const SNAPSHOT: &str = include_str!("usage/snapshot.txt");
+        const FLASH: &str = include_str!("usage/flash.txt");
         const OPTIONS: &str = include_str!("usage/options.txt");
 
-        let commands: &[&str] = match self {
-            Self::RotaClient | Self::Mender => &[UPDATE, AUTH],
-            Self::MenderUpdate => &[UPDATE],
-            Self::MenderAuth => &[DAEMON_OF_AUTH, AUTH],
+        let commands = match self {
+            Self::RotaClient | Self::Mender => [UPDATE, AUTH, SETUP, SNAPSHOT].concat(),
+            Self::MenderUpdate => UPDATE.to_owned(),
+            Self::MenderAuth => [AUTH_DAEMON, AUTH].concat(),
+            Self::MenderSetup => SETUP.to_owned(),
+            Self::MenderSnapshot => SNAPSHOT.to_owned(),
+            Self::MenderFlash => return FLASH.to_owned(),
         };
         let name = self.name();
-        let commands = commands.concat();
-        format!("Usage: {name} [options] <command>\n\nCommands\n{commands}\n{OPTIONS}")
+        let command = if self == Self::MenderSetup { "" } else { " <command>" };
+        format!("Usage: {name} [options]{command}\n\nCommands\n{commands}\n{OPTIONS}")
     }
 }
-
-const DAEMON_OF_AUTH: &str = "  \
-  daemon                Wait; updates' daemon authenticates by itself\n";
 
 #[cfg(test)]
 mod tests {
@@ -63,6 +81,8 @@ mod tests {
             ("/usr/bin/mender-update", Program::MenderUpdate),
             ("mender-auth", Program::MenderAuth),
             ("./mender", Program::Mender),
+            ("mender-setup", Program::MenderSetup),
+            ("mender-flash", Program::MenderFlash),
             ("/usr/bin/rota-client", Program::RotaClient),
             ("rota-client-0.1", Program::RotaClient),
             ("", Program::RotaClient),

@@ -1,17 +1,133 @@
-//! `show-artifact` and `show-provides`.
+//! `show-artifact`, `show-provides` and `status`.
 
-use super::{Device, Exit, say};
+use rota_client::{
+    journal::Store,
+    machine::{Health, Update},
+    records::{LastUpdate, Records},
+};
+use serde_json::{Value, json};
 
-pub(super) fn artifact(device: &mut Device) -> anyhow::Result<Exit> {
-    let software = device.prepare()?;
-    say(&software.artifact_name);
+use super::{Device, Exit, say, signal};
+
+/// For whom the answer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    /// For people, and for scripts written for Mender's client.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+pub(super) fn artifact(device: &mut Device, format: Format) -> anyhow::Result<Exit> {
+    let name = device.prepare()?.artifact_name;
+    match format {
+        Format::Text => say(&name),
+        Format::Json => say_json(&json!({ "artifact_name": name })),
+    }
     Ok(Exit::Success)
 }
 
-pub(super) fn provides(device: &mut Device) -> anyhow::Result<Exit> {
+pub(super) fn provides(device: &mut Device, format: Format) -> anyhow::Result<Exit> {
     let all = device.prepare()?.all_provides();
-    for (key, value) in all {
-        say(&format!("{key}={value}"));
+    match format {
+        Format::Text => {
+            for (key, value) in all {
+                say(&format!("{key}={value}"));
+            }
+        }
+        Format::Json => say_json(&json!(all)),
     }
     Ok(Exit::Success)
+}
+
+/// What is installed, what is under way, and how the last update ended.
+pub(super) fn status(device: &mut Device, format: Format) -> anyhow::Result<Exit> {
+    device.prepare()?;
+    let records = device.store.read()?;
+    let daemon = signal::running_daemon(device);
+    let interval = device.settings.update_poll_interval.as_secs();
+    match format {
+        Format::Json => say_json(&json!({
+            "artifact_name": records.software().artifact_name,
+            "provides": records.software().all_provides(),
+            "update": records.update.as_ref().map(update_json),
+            "last_update": records.last_update.as_ref().map(last_json),
+            "daemon_pid": daemon.map(|pid| pid.as_raw_nonzero().get()),
+            "servers": device.settings.servers,
+            "update_poll_interval_seconds": interval,
+        })),
+        Format::Text => say(&status_text(&records, daemon.is_some(), interval)),
+    }
+    Ok(Exit::Success)
+}
+
+fn status_text(records: &Records, has_daemon: bool, interval_seconds: u64) -> String {
+    let update = match &records.update {
+        None => "none".to_owned(),
+        Some(update) => {
+            let name = update.artifact.as_ref().map_or("not read yet", |artifact| &artifact.name);
+            format!("{name}, {}, at {}", origin(update), stage(update))
+        }
+    };
+    let last = match &records.last_update {
+        None => "none".to_owned(),
+        Some(last) => {
+            let name = last.artifact_name.as_deref().unwrap_or("never read");
+            format!("{name}, {}", outcome(last.health))
+        }
+    };
+    let daemon = if has_daemon {
+        format!("running; asks for updates every {interval_seconds} s")
+    } else {
+        "not running".to_owned()
+    };
+    let installed = records.software().artifact_name;
+    format!(
+        "Installed:   {installed}\nIn progress: {update}\nLast update: {last}\nDaemon:      {daemon}"
+    )
+}
+
+fn update_json(update: &Update) -> Value {
+    json!({
+        "deployment_id": update.deployment().map(|deployment| deployment.id.as_str()),
+        "artifact_name": update.artifact.as_ref().map(|artifact| &artifact.name),
+        "stage": stage(update),
+        "failed": update.health.is_failure(),
+    })
+}
+
+fn last_json(last: &LastUpdate) -> Value {
+    json!({
+        "deployment_id": last.deployment_id.as_ref().map(|id| id.as_str()),
+        "artifact_name": last.artifact_name,
+        "outcome": outcome(last.health),
+    })
+}
+
+fn origin(update: &Update) -> String {
+    match update.deployment() {
+        Some(deployment) => format!("deployment {}", deployment.id),
+        None => "by hand".to_owned(),
+    }
+}
+
+/// The stage's word in the journal.
+fn stage(update: &Update) -> String {
+    match serde_json::to_value(update.stage) {
+        Ok(Value::String(word)) => word,
+        _ => "unknown".to_owned(),
+    }
+}
+
+fn outcome(health: Health) -> &'static str {
+    match health {
+        Health::Good => "success",
+        Health::RolledBack => "failure; the previous software is in place",
+        Health::Failed | Health::RollbackFailed => "failure that could not be undone",
+    }
+}
+
+fn say_json(value: &Value) {
+    say(&format!("{value:#}"));
 }

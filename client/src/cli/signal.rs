@@ -2,11 +2,17 @@
 
 use std::{
     fs::{self, File, TryLockError},
+    process::Command,
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
-use rota_client::{machine::Task, wake::Wake};
+use rota_client::{
+    machine::Task,
+    process::{self, Output},
+    wake::Wake,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::{
     consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
@@ -14,6 +20,12 @@ use signal_hook::{
 };
 
 use super::{Device, Exit};
+
+/// The unit of this client, and that of Mender's where it starts this client.
+const UNITS: [&str; 2] = ["rota-client", "mender-updated"];
+
+/// For systemd to answer.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// From now on TERM, INT and QUIT stop the client, USR1 and USR2 make its tasks due.
 pub(super) fn listen(wake: &Wake) -> anyhow::Result<()> {
@@ -40,19 +52,34 @@ pub(super) fn send_inventory(device: &Device) -> anyhow::Result<Exit> {
     send(device, Signal::USR2)
 }
 
-/// A daemon holds a lock on the file with its process id, so that an id of old is not taken for
-/// that of a daemon.
 fn send(device: &Device, signal: Signal) -> anyhow::Result<Exit> {
+    let Some(pid) = running_daemon(device).or_else(|| main_process(device)) else {
+        bail!("no daemon is running with the data folder {}", device.paths.data.display());
+    };
+    kill_process(pid, signal).context("cannot send a signal to the daemon")?;
+    Ok(Exit::Success)
+}
+
+/// The daemon with this data folder. It holds a lock on the file with its process id, so that an id
+/// of old is not taken for that of a daemon.
+pub(super) fn running_daemon(device: &Device) -> Option<Pid> {
     let path = device.paths.daemon_lock();
     let is_held = File::open(&path)
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
-    if !is_held {
-        bail!("no daemon is running with the data folder {}", device.paths.data.display());
-    }
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let pid = text.trim().parse().ok().and_then(Pid::from_raw);
-    let pid = pid.with_context(|| format!("{} holds no process id", path.display()))?;
-    kill_process(pid, signal).context("cannot send a signal to the daemon")?;
-    Ok(Exit::Success)
+    let text = fs::read_to_string(&path).ok().filter(|_| is_held)?;
+    text.trim().parse().ok().and_then(Pid::from_raw)
+}
+
+/// The daemon that systemd has started: one that could not write its lock file.
+fn main_process(device: &Device) -> Option<Pid> {
+    UNITS.iter().find_map(|unit| {
+        let mut command = Command::new("systemctl");
+        command.args(["show", "--property=MainPID", unit]);
+        let output = Output::Keep { limit_bytes: 1000 };
+        // Without systemd there is nothing to be learned here.
+        let text = process::run(&mut command, output, ANSWER, &device.wake, &device.log).ok()?;
+        let text = String::from_utf8(text).ok()?;
+        // 0 stands for a unit that does not run.
+        text.trim().strip_prefix("MainPID=")?.parse().ok().and_then(Pid::from_raw)
+    })
 }

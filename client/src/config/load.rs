@@ -73,7 +73,7 @@ pub fn load(files: &ConfigFiles) -> Result<(Settings, Vec<String>), ConfigError>
     Ok((reader.settings, warnings))
 }
 
-fn read(path: &Path) -> Result<Option<Map<String, Value>>, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<Option<Map<String, Value>>, ConfigError> {
     let not_json = |source| ConfigError::NotJson { path: path.to_owned(), source };
     match fs::read(path) {
         Ok(content) => match serde_json::from_slice(&content) {
@@ -255,10 +255,10 @@ fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 /// An object whose keys are found without regard to case.
-struct Keys<'a>(BTreeMap<String, &'a Value>);
+pub(super) struct Keys<'a>(BTreeMap<String, &'a Value>);
 
 impl<'a> Keys<'a> {
-    fn new(object: &'a Map<String, Value>) -> Self {
+    pub(super) fn new(object: &'a Map<String, Value>) -> Self {
         Self(object.iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect())
     }
 
@@ -267,7 +267,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Empty texts are as good as none.
-    fn text(&self, key: &str) -> Option<String> {
+    pub(super) fn text(&self, key: &str) -> Option<String> {
         self.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
     }
 
@@ -288,7 +288,7 @@ impl<'a> Keys<'a> {
     }
 
     /// More than a century is for ever, and would not fit into sums.
-    fn seconds(&self, key: &str) -> Option<Duration> {
+    pub(super) fn seconds(&self, key: &str) -> Option<Duration> {
         let seconds = u64::try_from(self.number(key)?).ok()?;
         Some(Duration::from_secs(seconds.min(u64::from(u32::MAX))))
     }

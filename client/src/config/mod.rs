@@ -4,11 +4,13 @@
 //! are matched without regard to case; unknown keys and values of the wrong type are ignored; a
 //! broken file at its default place is a warning, one that was named on the command line an error.
 
+mod edit;
 mod load;
 mod paths;
 
 use std::{path::PathBuf, time::Duration};
 
+pub use edit::{Changes, Config, EditError, write_device_type};
 pub use load::{ConfigError, ConfigFile, ConfigFiles, load};
 pub use paths::{DeviceTypeError, Paths, read_device_type};
 

@@ -156,7 +156,7 @@ impl Runner<'_> {
             );
             return false;
         }
-        self.clear_journal()
+        self.clear_journal(update)
     }
 
     fn send_inventory(&mut self) -> Outcome {
@@ -293,7 +293,7 @@ impl Runner<'_> {
             }
         });
         self.world.installer.discard();
-        let cleared = self.clear_journal();
+        let cleared = self.clear_journal(update);
         self.world.logs.close(self.world.log);
         self.world.mark.leave();
         self.is_in_deployment = false;
@@ -301,8 +301,11 @@ impl Runner<'_> {
         Outcome::Event(if cleared { Event::Done } else { Event::Failed })
     }
 
-    fn clear_journal(&mut self) -> bool {
-        let outcome = self.world.store.change(&mut |records: &mut Records| records.update = None);
+    fn clear_journal(&mut self, update: &Update) -> bool {
+        let outcome = self.world.store.change(&mut |records: &mut Records| {
+            records.update = None;
+            records.last_update = Some(update.into());
+        });
         if let Err(error) = &outcome {
             self.world.log.error(chain(error));
         }

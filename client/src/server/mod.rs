@@ -8,6 +8,7 @@ mod forward;
 mod http;
 mod link;
 mod patience;
+mod probe;
 mod proxy;
 mod range;
 mod session;
@@ -23,6 +24,7 @@ pub use authority::{Authority, Token};
 #[cfg(feature = "dbus")]
 pub use forward::Forwarder;
 pub use http::HttpError;
+pub use probe::probe;
 pub use proxy::ProxyError;
 pub use session::{Session, SessionSettings};
 pub use tls::{TlsError, Trust};

@@ -113,7 +113,8 @@ impl Device {
         self.environment.push((name, value.into()));
     }
 
-    fn command(&self) -> Command {
+    /// The program with the device's folders.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rota-client"));
         for proxy in ["http_proxy", "https_proxy", "no_proxy"] {
             command.env_remove(proxy).env_remove(proxy.to_uppercase());
@@ -195,6 +196,11 @@ pub(crate) fn artifact(name: &str, content: &str) -> Vec<u8> {
 pub(crate) struct Finished(Output);
 
 impl Finished {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        Self(command.output().unwrap())
+    }
+
     pub(crate) fn code(&self) -> Option<i32> {
         self.0.status.code()
     }

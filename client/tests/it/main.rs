@@ -13,10 +13,13 @@ mod fake_server;
 mod hostile;
 mod network;
 mod payloads;
+mod programs;
 mod session;
+mod setup;
 mod standalone;
 mod support;
 mod takeover;
+mod terminal;
 mod tls;
 #[cfg(feature = "pkcs11")]
 mod token;

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "bootstrap",
     "check-update",
     "commit",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 8] = [
     "rollback",
     "send-inventory",
     "show-artifact",
+    "show-provides",
 ];
 
 const OPTIONS: [&str; 13] = [

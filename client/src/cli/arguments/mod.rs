@@ -10,9 +10,9 @@ use std::{
 };
 
 use lexopt::prelude::*;
-use rota_client::{log::Level, machine::StopPoint};
+use rota_client::{log::Level, machine::StopPoint, snapshot::Compression};
 
-use super::{program::Program, standalone::ByHand};
+use super::{program::Program, setup, show::Format, snapshot, standalone::ByHand};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,10 @@ pub(super) enum Command {
     AuthDaemon { force_bootstrap: bool },
     CheckUpdate,
     SendInventory,
-    ShowArtifact,
-    ShowProvides,
+    ShowArtifact(Format),
+    ShowProvides(Format),
+    Status(Format),
+    SnapshotDump(snapshot::Flags),
     Install { artifact: OsString, by_hand: ByHand },
     Resume(ByHand),
     Commit(ByHand),
@@ -57,6 +59,8 @@ pub(super) enum Parsed {
     Help,
     Version,
     Run(Box<Arguments>),
+    /// Makes the configuration that all other commands begin with.
+    Setup(Box<Common>, Box<setup::Flags>),
 }
 
 /// A line as it is read, before it is known whether it makes sense.
@@ -66,6 +70,9 @@ struct Line {
     words: Vec<OsString>,
     by_hand: ByHand,
     force_bootstrap: bool,
+    format: Format,
+    snapshot: snapshot::Flags,
+    setup: setup::Flags,
     /// Options that do not go with every command, as they were given.
     special: Vec<&'static str>,
 }
@@ -97,6 +104,13 @@ pub(super) fn parse(
     if line.words.first().is_some_and(|word| word == "help") {
         return Ok(Parsed::Help);
     }
+    if program == Program::MenderSetup {
+        line.words.insert(0, "setup".into());
+    }
+    if line.words.first().is_some_and(|word| word == "setup") && offers(program, "setup") {
+        line.check("setup", line.words.get(1), SETUP)?;
+        return Ok(Parsed::Setup(line.common.into(), line.setup.into()));
+    }
     let command = line.command(program)?;
     Ok(Parsed::Run(Box::new(Arguments { command, common: line.common })))
 }
@@ -106,10 +120,12 @@ fn long_name(letter: char) -> Option<&'static str> {
         'c' => "config",
         'b' => "fallback-config",
         'd' => "data",
+        'C' => "compression",
         'E' => "trusted-certs",
         'L' => "log-file",
         'l' => "log-level",
         'F' => "forcebootstrap",
+        'q' => "quiet",
         _ => return None,
     })
 }
@@ -123,7 +139,7 @@ impl Line {
             "config-dir" => common.config_dir = path(parser)?,
             "share-dir" => common.share_dir = path(parser)?,
             "data" | "datastore" => common.data_dir = path(parser)?,
-            "trusted-certs" => common.trusted_certs = path(parser)?,
+            "trusted-certs" | "server-cert" => common.trusted_certs = path(parser)?,
             "skipverify" => common.skip_verify = true,
             "log-file" => common.log_file = path(parser)?,
             "log-level" => common.log_level = Some(level(&parser.value()?)?),
@@ -151,12 +167,76 @@ impl Line {
                 self.special.push("--stop-before");
                 self.by_hand.stop_before.push(stop_point(&parser.value()?)?);
             }
-            _ => return Err(format!("Unrecognized option '--{name}'").into()),
+            "output" => {
+                self.special.push("--output");
+                self.format = format(&parser.value()?)?;
+            }
+            "source" => {
+                self.special.push("--source");
+                self.snapshot.source = parser.value()?.into();
+            }
+            "compression" => {
+                self.special.push("--compression");
+                self.snapshot.compression = compression(&parser.value()?)?;
+            }
+            "quiet" => {
+                self.special.push("--quiet");
+                self.snapshot.quiet = true;
+                self.setup.quiet = true;
+            }
+            _ => return self.take_setup(name, parser),
         }
         Ok(())
     }
 
+    fn take_setup(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), lexopt::Error> {
+        let Some(option) = SETUP.iter().find(|option| option.strip_prefix("--") == Some(name))
+        else {
+            return Err(format!("Unrecognized option '--{name}'").into());
+        };
+        self.special.push(option);
+        let setup = &mut self.setup;
+        let place = match name {
+            "demo" => {
+                (setup.demo_server, setup.demo_polling) = (true, true);
+                return Ok(());
+            }
+            "demo-server" => {
+                setup.demo_server = true;
+                return Ok(());
+            }
+            "demo-polling" => {
+                setup.demo_polling = true;
+                return Ok(());
+            }
+            "hosts-file" => {
+                setup.hosts_file = path(parser)?;
+                return Ok(());
+            }
+            "device-type" => &mut setup.device_type,
+            "server-url" | "url" => &mut setup.server_url,
+            "server-ip" => &mut setup.server_ip,
+            "tenant-token" => &mut setup.tenant_token,
+            "update-poll" => &mut setup.update_poll,
+            "inventory-poll" => &mut setup.inventory_poll,
+            "retry-poll" => &mut setup.retry_poll,
+            // Signing in to Mender's own service.
+            _ => {
+                return Err(format!(
+                    "--{name} is for a service of Mender's; \
+                     pass --server-url and, if that server wants one, --tenant-token"
+                )
+                .into());
+            }
+        };
+        *place = Some(parser.value()?.string()?);
+        Ok(())
+    }
+
     fn command(&mut self, program: Program) -> Result<Command, lexopt::Error> {
+        if program == Program::MenderSnapshot {
+            self.words.insert(0, "snapshot".into());
+        }
         let mut words = std::mem::take(&mut self.words).into_iter();
         let name = words.next().ok_or("need a command")?;
         let by_hand = std::mem::take(&mut self.by_hand);
@@ -169,8 +249,15 @@ impl Line {
             Some("bootstrap") => (Command::Bootstrap { force: force_bootstrap }, BOOTSTRAP),
             Some("check-update") => (Command::CheckUpdate, NONE),
             Some("send-inventory") => (Command::SendInventory, NONE),
-            Some("show-artifact") => (Command::ShowArtifact, NONE),
-            Some("show-provides") => (Command::ShowProvides, NONE),
+            Some("show-artifact") => (Command::ShowArtifact(self.format), SHOW),
+            Some("show-provides") => (Command::ShowProvides(self.format), SHOW),
+            Some("status") => (Command::Status(self.format), SHOW),
+            Some("snapshot") => match words.next() {
+                Some(word) if word == "dump" => {
+                    (Command::SnapshotDump(std::mem::take(&mut self.snapshot)), SNAPSHOT)
+                }
+                _ => return Err("snapshot has one command: snapshot dump".into()),
+            },
             Some("install") => {
                 let artifact = words.next().ok_or("Need a path to an artifact")?;
                 (Command::Install { artifact, by_hand }, INSTALL)
@@ -180,18 +267,49 @@ impl Line {
             Some("rollback") => (Command::Rollback(by_hand), BY_HAND),
             _ => return Err(format!("no such command: {}", name.display()).into()),
         };
-        if let Some(extra) = words.next() {
+        self.check(&name.to_string_lossy(), words.next().as_ref(), options)?;
+        Ok(command)
+    }
+
+    /// Nothing may be left over.
+    fn check(
+        &self,
+        command: &str,
+        extra: Option<&OsString>,
+        options: &[&str],
+    ) -> Result<(), lexopt::Error> {
+        if let Some(extra) = extra {
             return Err(format!("Too many arguments: {}", extra.display()).into());
         }
         match self.special.iter().find(|option| !options.contains(option)) {
-            Some(option) => Err(format!("{option} does not go with {}", name.display()).into()),
-            None => Ok(command),
+            Some(option) => Err(format!("{option} does not go with {command}").into()),
+            None => Ok(()),
         }
     }
 }
 
 const NONE: &[&str] = &[];
 const BOOTSTRAP: &[&str] = &["--forcebootstrap"];
+const SHOW: &[&str] = &["--output"];
+const SNAPSHOT: &[&str] = &["--source", "--compression", "--quiet"];
+const SETUP: &[&str] = &[
+    "--device-type",
+    "--server-url",
+    "--url",
+    "--server-ip",
+    "--tenant-token",
+    "--update-poll",
+    "--inventory-poll",
+    "--retry-poll",
+    "--demo",
+    "--demo-server",
+    "--demo-polling",
+    "--hosts-file",
+    "--quiet",
+    "--hosted-mender",
+    "--username",
+    "--password",
+];
 const INSTALL: &[&str] = &["--allow-downgrade", "--reboot-exit-code", "--stop-before"];
 const BY_HAND: &[&str] = &["--reboot-exit-code", "--stop-before"];
 
@@ -199,7 +317,11 @@ const BY_HAND: &[&str] = &["--reboot-exit-code", "--stop-before"];
 fn offers(program: Program, command: &str) -> bool {
     match program {
         Program::RotaClient | Program::Mender => true,
-        Program::MenderUpdate => command != "bootstrap",
+        Program::MenderUpdate => !matches!(command, "bootstrap" | "setup" | "snapshot"),
+        Program::MenderSetup => command == "setup",
+        Program::MenderSnapshot => command == "snapshot",
+        // Has a grammar of its own.
+        Program::MenderFlash => false,
         Program::MenderAuth => matches!(command, "bootstrap" | "daemon"),
     }
 }
@@ -218,4 +340,22 @@ fn stop_point(word: &OsStr) -> Result<StopPoint, lexopt::Error> {
         let known = StopPoint::ALL.map(StopPoint::as_str).join(", ");
         format!("cannot stop before {}; the points are {known}", word.display()).into()
     })
+}
+
+fn format(word: &OsStr) -> Result<Format, lexopt::Error> {
+    match word.to_str() {
+        Some("text") => Ok(Format::Text),
+        Some("json") => Ok(Format::Json),
+        _ => Err(format!("no such output: {}; there are text and json", word.display()).into()),
+    }
+}
+
+fn compression(word: &OsStr) -> Result<Compression, lexopt::Error> {
+    match word.to_str() {
+        Some("none") => Ok(Compression::None),
+        Some("gzip") => Ok(Compression::Gzip),
+        _ => {
+            Err(format!("no such compression: {}; there are none and gzip", word.display()).into())
+        }
+    }
 }

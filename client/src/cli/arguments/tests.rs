@@ -49,9 +49,38 @@ fn programs_have_their_own_commands() {
         ("mender-auth install a", "install"),
         ("mender-auth commit", "commit"),
         ("mender-update bootstrap", "bootstrap"),
+        ("mender-update setup", "setup"),
     ] {
         assert_eq!(of(line), Err(format!("no such command: {command}")), "{line}");
     }
+}
+
+#[test]
+fn mender_setup_and_mender_snapshot_are_commands_of_their_own() {
+    for line in [
+        "mender-setup --device-type a --url b -q",
+        "mender setup --device-type=a --server-url b -q",
+    ] {
+        let Ok(Parsed::Setup(_, flags)) = of(line) else { panic!("{line}") };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!((flags.device_type, flags.server_url), (text("a"), text("b")), "{line}");
+        assert!(flags.quiet, "{line}");
+    }
+    for line in [
+        "mender-snapshot dump --source /data -C gzip",
+        "rota-client snapshot dump --source /data -C gzip",
+    ] {
+        let Command::SnapshotDump(flags) = run(line).command else { panic!("{line}") };
+        assert_eq!(
+            (flags.source, flags.compression),
+            ("/data".into(), Compression::Gzip),
+            "{line}"
+        );
+    }
+    assert_eq!(
+        of("mender-snapshot dance").err().as_deref(),
+        Some("snapshot has one command: snapshot dump")
+    );
 }
 
 #[test]
@@ -71,6 +100,17 @@ fn wrong_lines_say_what_is_wrong() {
              ArtifactCommit_Leave, ArtifactRollback_Enter, ArtifactFailure_Enter, Cleanup",
         ),
         ("-l loud daemon", "no such log level: loud"),
+        ("status --output yaml", "no such output: yaml; there are text and json"),
+        ("daemon --output json", "--output does not go with daemon"),
+        ("snapshot", "snapshot has one command: snapshot dump"),
+        ("snapshot dump -C xz", "no such compression: xz; there are none and gzip"),
+        ("setup now", "Too many arguments: now"),
+        ("setup --stop-before Cleanup", "--stop-before does not go with setup"),
+        (
+            "setup --hosted-mender",
+            "--hosted-mender is for a service of Mender's; pass --server-url and, if that server \
+             wants one, --tenant-token",
+        ),
         ("daemon --bogus", "Unrecognized option '--bogus'"),
         ("daemon -x", "Unrecognized option '-x'"),
         (

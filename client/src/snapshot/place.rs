@@ -1,0 +1,130 @@
+//! Which device a file system is on, and where it is mounted.
+
+use std::{
+    ffi::OsString,
+    fs::{self, Metadata},
+    io,
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{FileTypeExt, MetadataExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{major, minor};
+
+use super::SnapshotError;
+use crate::host::Host;
+
+/// A file system on a block device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The device's node, a path on this machine.
+    pub device: PathBuf,
+    pub device_number: u64,
+    /// Where to freeze it; `None` if it is mounted nowhere.
+    pub mount_point: Option<PathBuf>,
+}
+
+/// Finds the file system that a file or a folder is on, or that is on a block device.
+pub fn find(host: &Host, source: &Path) -> Result<Place, SnapshotError> {
+    let failed = |error| SnapshotError::Find { path: source.to_owned(), source: error };
+    let metadata: Metadata = fs::metadata(host.path(source)).map_err(failed)?;
+    let mounts = fs::read_to_string(host.path("/proc/self/mountinfo")).map_err(failed)?;
+    if metadata.file_type().is_block_device() {
+        let device_number = metadata.rdev();
+        let mount_point = mounted_at(&mounts, device_number);
+        return Ok(Place { device: host.path(source), device_number, mount_point });
+    }
+    let device_number = metadata.dev();
+    let no_device = || SnapshotError::NoDevice { path: source.to_owned() };
+    let device = device_node(host, device_number).map_err(failed)?.ok_or_else(no_device)?;
+    let mount_point = Some(mounted_at(&mounts, device_number).ok_or_else(no_device)?);
+    Ok(Place { device, device_number, mount_point })
+}
+
+/// The node of a block device, as the kernel names it; `None` for a number that is of none.
+fn device_node(host: &Host, device_number: u64) -> io::Result<Option<PathBuf>> {
+    let (major, minor) = (major(device_number), minor(device_number));
+    let path = host.path(format!("/sys/dev/block/{major}:{minor}/uevent"));
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let name = text.lines().find_map(|line| line.strip_prefix("DEVNAME="));
+    Ok(name.map(|name| host.path(Path::new("/dev").join(name))))
+}
+
+/// The first place where a device is mounted whole.
+fn mounted_at(mountinfo: &str, device_number: u64) -> Option<PathBuf> {
+    let number = format!("{}:{}", major(device_number), minor(device_number));
+    mountinfo.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(2);
+        let is_it = fields.next()? == number;
+        let is_whole = fields.next()? == "/";
+        let path = fields.next()?;
+        (is_it && is_whole).then(|| unescape(path))
+    })
+}
+
+/// The kernel writes spaces and the like as octal numbers.
+fn unescape(text: &str) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let digits = behind.get(..3).filter(|_| *first == b'\\');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            bytes.push(byte);
+            rest = behind.get(3..).unwrap_or_default();
+        } else {
+            bytes.push(*first);
+            rest = behind;
+        }
+    }
+    OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::makedev;
+
+    use super::*;
+
+    const MOUNTS: &str = "\
+        22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw\n\
+        30 22 8:3 /sub /var/bind rw - ext4 /dev/sda3 rw\n\
+        31 22 8:3 / /data\\040and\\134more rw - ext4 /dev/sda3 rw\n\
+        32 22 0:45 / /tmp rw - tmpfs tmpfs rw\n";
+
+    #[test]
+    fn a_device_is_frozen_where_it_is_mounted_whole() {
+        for (number, expected) in
+            [((8, 2), Some("/")), ((8, 3), Some("/data and\\more")), ((8, 4), None)]
+        {
+            let found = mounted_at(MOUNTS, makedev(number.0, number.1));
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{number:?}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_names_the_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = folder.path().join("sys/dev/block/179:2");
+        fs::create_dir_all(&entry).unwrap();
+        fs::write(entry.join("uevent"), "MAJOR=179\nMINOR=2\nDEVNAME=mmcblk0p2\n").unwrap();
+        let host = Host::within(folder.path());
+        let found = device_node(&host, makedev(179, 2)).unwrap();
+        assert_eq!(found, Some(folder.path().join("dev/mmcblk0p2")));
+        assert_eq!(device_node(&host, makedev(0, 45)).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_on_no_device_has_no_place() {
+        let proc = find(&Host::default(), Path::new("/proc"));
+        assert!(matches!(proc, Err(SnapshotError::NoDevice { .. })), "{proc:?}");
+        let absent = find(&Host::default(), Path::new("/absent"));
+        assert!(matches!(absent, Err(SnapshotError::Find { .. })), "{absent:?}");
+    }
+}
