@@ -2,7 +2,7 @@
 
 use rota_client::{
     journal::Store,
-    machine::{Health, Update},
+    machine::{DeploymentId, Health, Update},
     records::{LastUpdate, Records},
 };
 use serde_json::{Value, json};
@@ -99,7 +99,7 @@ fn update_json(update: &Update) -> Value {
 
 fn last_json(last: &LastUpdate) -> Value {
     json!({
-        "deployment_id": last.deployment_id.as_ref().map(|id| id.as_str()),
+        "deployment_id": last.deployment_id.as_ref().map(DeploymentId::as_str),
         "artifact_name": last.artifact_name,
         "outcome": outcome(last.health),
     })

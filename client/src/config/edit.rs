@@ -139,9 +139,9 @@ mod tests {
             server_url: "https://new".to_owned(),
             server_certificate: None,
             tenant_token: String::new(),
-            update_poll_interval: Duration::from_secs(1800),
-            inventory_poll_interval: Duration::from_secs(28_800),
-            retry_poll_interval: Duration::from_secs(300),
+            update_poll_interval: Duration::from_mins(30),
+            inventory_poll_interval: Duration::from_hours(8),
+            retry_poll_interval: Duration::from_mins(5),
         }
     }
 

@@ -126,14 +126,14 @@ pub fn dump(
 
 enum Encoder<'a> {
     Plain(&'a mut dyn Write),
-    Gzip(GzEncoder<&'a mut dyn Write>),
+    Gzip(Box<GzEncoder<&'a mut dyn Write>>),
 }
 
 impl<'a> Encoder<'a> {
     fn new(output: &'a mut dyn Write, compression: Compression) -> Self {
         match compression {
             Compression::None => Self::Plain(output),
-            Compression::Gzip => Self::Gzip(GzEncoder::new(output, Level::default())),
+            Compression::Gzip => Self::Gzip(Box::new(GzEncoder::new(output, Level::default()))),
         }
     }
 
