@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rota_artifact::ProvidesGlob;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{ArtifactInfo, DeploymentId, Health, SoftwareChange, Update};
+use crate::machine::{ArtifactInfo, DeploymentId, Health, SoftwareChange, Stage, Update};
 
 /// Marks the name of software of which nobody can say in what state it is.
 pub const INCONSISTENT_SUFFIX: &str = "_INCONSISTENT";
@@ -37,6 +37,17 @@ impl Records {
     /// The installed software; `unknown` as long as it has no name.
     pub fn software(&self) -> Software {
         self.software.clone().unwrap_or_default()
+    }
+
+    /// These are the last records but one, and what was done after the last ones is not known: an
+    /// update that seems to be downloading may have begun to install. Every other stage leads to
+    /// the same or a safer way on than the one that followed it.
+    pub(crate) fn forget_last_step(&mut self) {
+        if let Some(update) = &mut self.update
+            && update.stage == Stage::UpdateStore
+        {
+            update.stage = Stage::Unknown;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{ArtifactInfo, Deployment, RebootNeed};
 
 /// What the server is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     Downloading,
     Installing,

@@ -30,13 +30,22 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct Mark {
     data_folder: PathBuf,
+    /// Where all processes of the system are listed.
+    processes: PathBuf,
     update: Arc<Mutex<Option<String>>>,
 }
 
 impl Mark {
     /// No program is marked before [`enter`](Self::enter).
     pub fn new(data_folder: impl Into<PathBuf>) -> Self {
-        Self { data_folder: data_folder.into(), update: Arc::default() }
+        let processes = PathBuf::from("/proc");
+        Self { data_folder: data_folder.into(), processes, update: Arc::default() }
+    }
+
+    /// For devices that are only imagined, and run no programs.
+    #[cfg(test)]
+    pub(crate) fn without_programs() -> Self {
+        Self { processes: PathBuf::new(), ..Self::new("") }
     }
 
     /// From now on programs belong to this update: a deployment, or a command by hand.
@@ -93,7 +102,7 @@ impl Mark {
         let mut entry = OsString::from(VARIABLE);
         entry.push("=");
         entry.push(value);
-        let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+        let Ok(processes) = fs::read_dir(&self.processes) else { return Vec::new() };
         let pids = processes.flatten().filter_map(|process| {
             let pid: u32 = process.file_name().to_str()?.parse().ok()?;
             let is_other = pid != process::id();

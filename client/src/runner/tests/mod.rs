@@ -1,5 +1,6 @@
 //! Whole updates through the runner.
 
+mod crash;
 mod matrix;
 mod scripted;
 mod surroundings;

@@ -1,8 +1,4 @@
-//! Whole updates through the runner, in a world that forgets what was not written down.
-//!
-//! The power is cut before and after every write of the journal and every outside action, one
-//! after the other; the runner is started again, and must end in one of two ways: the new software
-//! and a success, or the old software and a failure.
+//! What a daemon does around an update: reports, logs, inventory, outages, an operator's update.
 
 use std::{
     cell::{Cell, RefCell},
@@ -30,9 +26,9 @@ use crate::{
     wake::Stopped,
 };
 
-struct PowerCut;
+struct Rebooted;
 
-/// What outlives a power cut, and the fuse that causes it.
+/// What outlives a reboot.
 #[derive(Default)]
 struct Outside {
     records: RefCell<Records>,
@@ -41,9 +37,6 @@ struct Outside {
     logs_uploaded: Cell<u32>,
     inventories_sent: Cell<u32>,
     has_tree: Cell<bool>,
-    /// Operations until the power is cut; `None` for never.
-    fuse: Cell<Option<u32>>,
-    operations: Cell<u32>,
     fails: Cell<Option<&'static str>>,
     abort_at: Cell<Option<Status>>,
     /// Reports that the server does not take before it recovers.
@@ -55,22 +48,8 @@ struct Outside {
 }
 
 impl Outside {
-    fn operate(&self) {
-        self.operations.set(self.operations.get() + 1);
-        match self.fuse.get() {
-            Some(0) => {
-                self.fuse.set(None);
-                resume_unwind(Box::new(PowerCut));
-            }
-            Some(left) => self.fuse.set(Some(left - 1)),
-            None => {}
-        }
-    }
-
     fn call(&self, name: &str) -> bool {
-        self.operate();
         self.calls.borrow_mut().push(name.to_owned());
-        self.operate();
         self.fails.get() != Some(name)
     }
 
@@ -93,9 +72,7 @@ impl Store for Fake {
     }
 
     fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
-        self.0.operate();
         change(&mut self.0.records.borrow_mut());
-        self.0.operate();
         Ok(())
     }
 
@@ -133,12 +110,10 @@ impl Installer for Fake {
     }
 
     fn needs_reboot(&mut self, _: &str) -> Result<RebootNeed, InstallError> {
-        self.0.operate();
         Ok(self.0.reboot.get())
     }
 
     fn supports_rollback(&mut self, _: &str) -> Result<bool, InstallError> {
-        self.0.operate();
         Ok(true)
     }
 
@@ -157,7 +132,6 @@ impl Installer for Fake {
 
 impl Server for Fake {
     fn poll(&mut self, _: &Software) -> Result<Option<Deployment>, ServerError> {
-        self.0.operate();
         if matches!(self.0.final_status(), Some(Status::Success | Status::Failure)) {
             self.0.is_over.set(true);
             return Ok(None);
@@ -167,7 +141,6 @@ impl Server for Fake {
     }
 
     fn report(&mut self, _: &DeploymentId, status: Status) -> Result<(), ServerError> {
-        self.0.operate();
         if self.0.abort_at.get() == Some(status) {
             self.0.abort_at.set(None);
             return Err(ServerError::Aborted);
@@ -177,7 +150,6 @@ impl Server for Fake {
             return Err(ServerError::Busy { status: 503, retry_after: None });
         }
         self.0.statuses.borrow_mut().push(status);
-        self.0.operate();
         Ok(())
     }
 
@@ -201,7 +173,6 @@ impl Server for Fake {
 
 impl Scripts for Fake {
     fn run(&mut self, _: ScriptState, _: ScriptPoint) -> Result<(), ScriptError> {
-        self.0.operate();
         Ok(())
     }
 
@@ -219,7 +190,7 @@ impl Inventory for Fake {
 impl Power for Fake {
     fn reboot(&mut self) -> Result<(), ProcessError> {
         self.0.reboots.set(self.0.reboots.get() + 1);
-        resume_unwind(Box::new(PowerCut));
+        resume_unwind(Box::new(Rebooted));
     }
 }
 
@@ -254,7 +225,7 @@ impl Device {
         Self { outside, folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Runs the daemon, again after each power cut, until its deployment is over.
+    /// Runs the daemon, again after each reboot, until its deployment is over.
     fn run(&self) {
         for _ in 0..50 {
             let daemon = || {
@@ -278,7 +249,7 @@ impl Device {
             };
             match catch_unwind(AssertUnwindSafe(daemon)) {
                 Ok(()) => return,
-                Err(panic) if panic.is::<PowerCut>() => {}
+                Err(panic) if panic.is::<Rebooted>() => {}
                 Err(panic) => resume_unwind(panic),
             }
         }
@@ -314,29 +285,6 @@ fn an_update_runs_through_and_the_inventory_follows() {
     assert_eq!(device.outside.logs_uploaded.get(), 0);
     // At the start, after the first poll, and after the update: the last one counts.
     assert!(device.outside.inventories_sent.get() >= 2);
-}
-
-#[test]
-fn a_power_cut_at_any_instant_leaves_one_of_two_ends() {
-    for fails in [None, Some("ArtifactInstall"), Some("ArtifactCommit")] {
-        for reboot in [RebootNeed::No, RebootNeed::Module, RebootNeed::System] {
-            let whole = Device::new();
-            whole.outside.fails.set(fails);
-            whole.outside.reboot.set(reboot);
-            whole.run();
-            let operations = whole.outside.operations.get();
-            assert!(operations > 40, "the fuse was never near: {operations}");
-
-            for fuse in 0..operations {
-                let device = Device::new();
-                device.outside.fails.set(fails);
-                device.outside.reboot.set(reboot);
-                device.outside.fuse.set(Some(fuse));
-                device.run();
-                device.assert_ended_well(&format!("{fails:?}, {reboot:?}, cut at {fuse}"));
-            }
-        }
-    }
 }
 
 #[test]

@@ -4,6 +4,11 @@
 //! takes the old one's place; the old one is kept. Each file carries a sequence number and a
 //! checksum, so a torn or damaged one is recognised and the best of the others is read.
 
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) mod volatile;
+
 use std::{
     fmt::Write as _,
     fs::{self, File, TryLockError},
@@ -28,15 +33,28 @@ const MAX_BYTES: u64 = 16 << 20;
 /// First word of the file; a later format gets another number.
 const MAGIC: &str = "rota-journal-1";
 
-/// Where the journal's files lie. A real folder, or one that loses power.
+/// Where the journal's files lie. A real folder, or one that loses power between any two of these
+/// operations and then forgets what was not synced: contents and names each for themselves.
 pub trait Disk {
+    type File: DiskFile;
+
     /// The content of a file, `None` if there is none.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
-    /// Writes a file and waits until its content is on the disk.
-    fn write_synced(&mut self, name: &str, content: &[u8]) -> io::Result<()>;
+    /// Makes a file. One that had this name loses it, and is not written to: after a cut it may be
+    /// known by another name as well.
+    fn create(&mut self, name: &str) -> io::Result<Self::File>;
+    /// Waits until the content of a file that was written earlier is on the disk.
+    fn sync_content(&mut self, name: &str) -> io::Result<()>;
     /// Renames a file over another.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+    fn remove(&mut self, name: &str) -> io::Result<()>;
     /// Waits until all names are on the disk.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A file on a [`Disk`], open for writing.
+pub trait DiskFile: Write {
+    /// Waits until the content is on the disk.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -66,6 +84,14 @@ struct Entry {
     records: Records,
 }
 
+/// What a file holds.
+enum Found {
+    Nothing,
+    /// No power cut leaves that in the current file, only a medium that fails.
+    Damaged,
+    Sound(Box<Entry>),
+}
+
 /// The journal on a [`Disk`].
 #[derive(Debug)]
 pub struct Journal<D> {
@@ -79,23 +105,39 @@ impl<D: Disk> Journal<D> {
         Self { disk, place: place.into() }
     }
 
-    fn entry(&self, name: &str) -> Result<Option<Entry>, JournalError> {
+    fn look(&self, name: &str) -> Result<Found, JournalError> {
         let content = self
             .disk
             .read(name)
             .map_err(|source| JournalError::Read { place: self.place.clone(), source })?;
-        Ok(content.as_deref().and_then(decode))
+        Ok(match content {
+            None => Found::Nothing,
+            Some(content) => {
+                decode(&content).map_or(Found::Damaged, |entry| Found::Sound(Box::new(entry)))
+            }
+        })
     }
 
     /// The newest sound entry and the file it is in. A complete new file that had not yet taken its
     /// place counts: nothing was done on its strength, but nothing speaks against it either.
-    fn newest(&self) -> Result<Option<(&'static str, Entry)>, JournalError> {
-        let mut newest: Option<(&'static str, Entry)> = None;
+    fn newest(&self) -> Result<Option<(&'static str, Box<Entry>)>, JournalError> {
+        let mut newest: Option<(&'static str, Box<Entry>)> = None;
+        let mut is_current_damaged = false;
         for name in [CURRENT, NEW, PREVIOUS] {
-            let Some(entry) = self.entry(name)? else { continue };
-            if newest.as_ref().is_none_or(|(_, best)| entry.sequence > best.sequence) {
-                newest = Some((name, entry));
+            match self.look(name)? {
+                Found::Sound(entry)
+                    if newest.as_ref().is_none_or(|(_, best)| entry.sequence > best.sequence) =>
+                {
+                    newest = Some((name, entry));
+                }
+                Found::Damaged if name == CURRENT => is_current_damaged = true,
+                _ => {}
             }
+        }
+        if let Some((PREVIOUS, entry)) = &mut newest
+            && is_current_damaged
+        {
+            entry.records.forget_last_step();
         }
         Ok(newest)
     }
@@ -103,15 +145,33 @@ impl<D: Disk> Journal<D> {
     fn write(&mut self, newest_is_in: Option<&str>, content: &[u8]) -> io::Result<()> {
         // Never write into the file that holds the truth.
         if newest_is_in == Some(NEW) {
+            // A client that was killed may have left it in memory alone.
+            self.disk.sync_content(NEW)?;
             self.disk.rename(NEW, CURRENT)?;
             self.disk.sync()?;
         }
-        self.disk.write_synced(NEW, content)?;
-        if matches!(newest_is_in, Some(NEW | CURRENT)) {
+        let is_current_sound = matches!(newest_is_in, Some(NEW | CURRENT));
+        match self.write_new(content) {
+            Err(error) if is_full(&error) && is_current_sound => {
+                // What is kept for the case of damage makes room, so that a full disk stops no
+                // update half way. After a kill it may still be the current file on the disk.
+                self.disk.sync()?;
+                self.disk.remove(PREVIOUS)?;
+                self.write_new(content)?;
+            }
+            written => written?,
+        }
+        if is_current_sound {
             self.disk.rename(CURRENT, PREVIOUS)?;
         }
         self.disk.rename(NEW, CURRENT)?;
         self.disk.sync()
+    }
+
+    fn write_new(&mut self, content: &[u8]) -> io::Result<()> {
+        let mut file = self.disk.create(NEW)?;
+        file.write_all(content)?;
+        file.sync()
     }
 }
 
@@ -132,6 +192,10 @@ impl<D: Disk> Journal<D> {
             .and_then(|content| self.write(place, &content))
             .map_err(|source| JournalError::Write { place: self.place.clone(), source })
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// `rota-journal-1 <sha256 of the rest> <JSON>`.
@@ -166,6 +230,8 @@ fn checksum(bytes: &[u8]) -> String {
 pub struct Folder(PathBuf);
 
 impl Disk for Folder {
+    type File = File;
+
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let file = match File::open(self.0.join(name)) {
             Ok(file) => file,
@@ -177,18 +243,34 @@ impl Disk for Folder {
         Ok(Some(content))
     }
 
-    fn write_synced(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
-        let mut file = File::create(self.0.join(name))?;
-        file.write_all(content)?;
-        file.sync_all()
+    fn create(&mut self, name: &str) -> io::Result<File> {
+        let path = self.0.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => File::create_new(path),
+        }
+    }
+
+    fn sync_content(&mut self, name: &str) -> io::Result<()> {
+        File::open(self.0.join(name))?.sync_all()
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.0.join(from), self.0.join(to))
     }
 
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         File::open(&self.0)?.sync_all()
+    }
+}
+
+impl DiskFile for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
     }
 }
 
@@ -248,163 +330,5 @@ impl Store for FileStore {
 
     fn release_update(&mut self) {
         self.claim = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::records::Software;
-
-    /// A folder in memory that stops working after so many operations, tearing the write it is in.
-    #[derive(Clone, Debug, Default)]
-    struct Memory {
-        files: BTreeMap<String, Vec<u8>>,
-        operations_left: Option<usize>,
-        torn_at: usize,
-    }
-
-    impl Memory {
-        fn operate(&mut self) -> io::Result<()> {
-            match &mut self.operations_left {
-                Some(0) => Err(io::Error::other("no power")),
-                Some(left) => {
-                    *left -= 1;
-                    Ok(())
-                }
-                None => Ok(()),
-            }
-        }
-    }
-
-    impl Disk for Memory {
-        fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-            Ok(self.files.get(name).cloned())
-        }
-
-        fn write_synced(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
-            if let Err(error) = self.operate() {
-                let torn = content.get(..self.torn_at.min(content.len())).unwrap_or_default();
-                self.files.insert(name.to_owned(), torn.to_vec());
-                return Err(error);
-            }
-            self.files.insert(name.to_owned(), content.to_vec());
-            Ok(())
-        }
-
-        fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-            self.operate()?;
-            let content = self.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-            self.files.insert(to.to_owned(), content);
-            Ok(())
-        }
-
-        fn sync(&mut self) -> io::Result<()> {
-            self.operate()
-        }
-    }
-
-    fn name(journal: &Journal<Memory>) -> String {
-        journal.read().unwrap().software().artifact_name
-    }
-
-    fn set(journal: &mut Journal<Memory>, name: &str) -> Result<(), JournalError> {
-        journal.change(&mut |records| {
-            records.software = Some(Software { artifact_name: name.into(), ..Software::default() });
-        })
-    }
-
-    /// After how many operations each of two writes is cut, and after how many bytes it tears.
-    fn cuts() -> Vec<(usize, usize, usize)> {
-        let mut cuts = Vec::new();
-        for first in 0..5 {
-            for second in 0..7 {
-                cuts.extend([0, 1, 40, 90, 100_000].map(|torn_at| (first, second, torn_at)));
-            }
-        }
-        cuts
-    }
-
-    #[test]
-    fn a_write_that_is_cut_anywhere_leaves_the_old_or_the_new() {
-        let mut before = Journal::new(Memory::default(), "memory");
-        set(&mut before, "one").unwrap();
-        set(&mut before, "two").unwrap();
-        for (operations, again, torn_at) in cuts() {
-            let mut disk = before.disk.clone();
-            (disk.operations_left, disk.torn_at) = (Some(operations), torn_at);
-            let mut journal = Journal::new(disk, "memory");
-            let written = set(&mut journal, "three").is_ok();
-            assert_eq!(written, operations >= 4);
-            let first = name(&journal);
-            assert!(first == "three" || (!written && first == "two"), "{first}");
-
-            // The next write may be cut as well, and must not lose what was read meanwhile.
-            journal.disk.operations_left = Some(again);
-            let written = set(&mut journal, "four").is_ok();
-            let second = name(&journal);
-            assert!(second == "four" || (!written && second == first), "{first}, then {second}");
-
-            journal.disk.operations_left = None;
-            set(&mut journal, "five").unwrap();
-            assert_eq!(name(&journal), "five");
-        }
-    }
-
-    #[test]
-    fn a_damaged_journal_falls_back_to_the_previous_one() {
-        let mut journal = Journal::new(Memory::default(), "memory");
-        set(&mut journal, "one").unwrap();
-        set(&mut journal, "two").unwrap();
-        let content = journal.disk.files.get_mut(CURRENT).unwrap();
-        let last = content.len() - 3;
-        content[last] ^= 1;
-        assert_eq!(name(&journal), "one");
-
-        set(&mut journal, "three").unwrap();
-        assert_eq!(name(&journal), "three");
-        assert_eq!(decode(&journal.disk.files[PREVIOUS]).unwrap().sequence, 1);
-    }
-
-    #[test]
-    fn no_journal_is_an_empty_one() {
-        let journal = Journal::new(Memory::default(), "memory");
-        assert_eq!(journal.read().unwrap(), Records::default());
-    }
-
-    #[test]
-    fn commands_and_daemon_do_not_lose_each_others_changes() {
-        let folder = tempfile::tempdir().unwrap();
-        std::thread::scope(|scope| {
-            for writer in 0..4 {
-                let path = folder.path();
-                scope.spawn(move || {
-                    let mut store = FileStore::new(path);
-                    for turn in 0..5 {
-                        store
-                            .change(&mut |records| {
-                                let software = records.software.get_or_insert_default();
-                                software.provides.insert(format!("{writer}-{turn}"), "x".into());
-                            })
-                            .unwrap();
-                    }
-                });
-            }
-        });
-        let records = FileStore::new(folder.path()).read().unwrap();
-        assert_eq!(records.software().provides.len(), 20);
-    }
-
-    #[test]
-    fn one_process_at_a_time_claims_the_update() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut daemon, mut command) =
-            (FileStore::new(folder.path()), FileStore::new(folder.path()));
-        assert!(daemon.claim_update().unwrap() && daemon.claim_update().unwrap());
-        assert!(!command.claim_update().unwrap());
-        daemon.release_update();
-        assert!(command.claim_update().unwrap());
     }
 }

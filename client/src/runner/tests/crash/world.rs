@@ -1,0 +1,296 @@
+//! The imagined world, as the runner touches it, and the operator who types commands in it.
+
+use std::{io, rc::Rc, time::Duration};
+
+use rota_rest::device::{Attribute, LogMessage};
+
+use super::{
+    outside::name,
+    payload::{self, Failed, begin},
+    run::{Folder, Run},
+    scenario::{Image, Payload, Wish},
+};
+use crate::{
+    clock::Clock,
+    config::Settings,
+    inventory::InventoryError,
+    journal::{Journal, JournalError, Store, volatile::Volatile},
+    log::{DeploymentLogs, Level, Log},
+    machine::{
+        ArtifactInfo, Call, Deployment, DeploymentId, RebootNeed, Refusal, ScriptPoint,
+        ScriptState, Stage, Status, Task, Update, Wishes,
+    },
+    modules::{InstallError, Installer, Source},
+    power::Power,
+    process::{Mark, ProcessError},
+    records::{Records, Software},
+    runner::{Ended, Inventory, Runner, World},
+    scripts::{ScriptError, Scripts},
+    server::{Server, ServerError},
+    wake::Stopped,
+};
+
+/// Plays every part; clones share one world.
+#[derive(Clone)]
+struct Part(Rc<Run>);
+
+/// Runs the daemon until its update is over or it is told to stop.
+pub(super) fn run_daemon(run: &Rc<Run>) -> Result<(), String> {
+    with_runner(run, |runner| match runner.run_daemon() {
+        Ok(Ended::Stopped) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+}
+
+/// What an operator does, whatever is found: installs, restarts the system if that was changed,
+/// decides as wished, and goes on with what was interrupted.
+pub(super) fn operate(run: &Rc<Run>) -> Result<(), String> {
+    let update = run.outside.borrow().records().update;
+    let has_begun = !run.outside.borrow().calls.is_empty();
+    let ended = match update {
+        None if has_begun && !run.outside.borrow().runs_what_it_boots() => run.reboot(),
+        None if has_begun => return Ok(()),
+        None => with_runner(run, |runner| runner.install(Box::new(io::empty()), Wishes::default())),
+        Some(update) => take_on(run, update).map_err(|refusal| refusal.to_string())?,
+    };
+    match ended {
+        Ended::Stopped => Ok(()),
+        // Whoever changes the system knows when to restart it.
+        _ if run.scenario.payload == Payload::System => {
+            run.point();
+            run.reboot()
+        }
+        Ended::Finished(_) | Ended::StoppedBefore(..) => operate(run),
+    }
+}
+
+fn take_on(run: &Rc<Run>, update: Update) -> Result<Ended, Refusal> {
+    let is_kept = run.scenario.wish == Wish::InstallAndCommit;
+    with_runner(run, |runner| match update.stage {
+        Stage::BeforeCommit if is_kept => runner.commit(update, Wishes::default()),
+        Stage::BeforeCommit => runner.roll_back(update, Wishes::default()),
+        _ => Ok(runner.resume(update, Wishes::default())),
+    })
+}
+
+fn with_runner<T>(run: &Rc<Run>, use_runner: impl FnOnce(&mut Runner<'_>) -> T) -> T {
+    let part = || Part(run.clone());
+    let world = World {
+        store: &mut part(),
+        server: &mut part(),
+        installer: &mut part(),
+        scripts: &mut part(),
+        inventory: &mut part(),
+        power: &mut part(),
+        clock: &part(),
+        logs: &DeploymentLogs::new("/nonexistent"),
+        mark: &Mark::without_programs(),
+        log: &Log::new(Level::Error, Box::new(io::sink())),
+    };
+    use_runner(&mut Runner::new(&Settings::default(), world))
+}
+
+impl Part {
+    fn journal(&self) -> Journal<Volatile<Folder>> {
+        let folder = Folder::new(&self.0, |outside| &mut outside.journal);
+        Journal::new(Volatile(folder), "the device")
+    }
+
+    /// What comes of a call, unless the client was told to stop meanwhile.
+    fn outcome<T>(&self, outcome: Result<T, Failed>) -> Result<T, InstallError> {
+        self.check()?;
+        outcome.map_err(|Failed| {
+            let source = ProcessError::Failed { program: "module".to_owned(), code: 1 };
+            InstallError::Call { call: "a call", source }
+        })
+    }
+
+    /// Whether what runs can talk to the server.
+    fn is_mute(&self) -> bool {
+        let outside = self.0.outside.borrow();
+        self.0.scenario.image == Image::Mute
+            && outside.running(Payload::System) == Some(outside.wanted)
+    }
+}
+
+const UNREACHABLE: ServerError = ServerError::Busy { status: 503, retry_after: None };
+
+impl Store for Part {
+    fn read(&self) -> Result<Records, JournalError> {
+        self.journal().read()
+    }
+
+    fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
+        let mut is_idle = false;
+        let outcome = self.journal().change(&mut |records| {
+            change(records);
+            is_idle = records.update.is_none();
+        });
+        if outcome.is_ok() {
+            self.0.is_idle.set(is_idle);
+        }
+        self.0.point();
+        outcome
+    }
+
+    fn claim_update(&mut self) -> Result<bool, JournalError> {
+        Ok(true)
+    }
+
+    fn release_update(&mut self) {}
+}
+
+impl Installer for Part {
+    fn open(&mut self, _: Source, _: &Software) -> Result<ArtifactInfo, InstallError> {
+        self.outcome(payload::unpack(&self.0))?;
+        let name = name(self.0.outside.borrow().wanted);
+        Ok(ArtifactInfo {
+            provides: [("version".to_owned(), name.clone())].into(),
+            name,
+            payload_type: Some("imagined".to_owned()),
+            ..ArtifactInfo::default()
+        })
+    }
+
+    fn store(&mut self) -> Result<(), InstallError> {
+        self.outcome(payload::download(&self.0))
+    }
+
+    fn call(&mut self, _: &str, call: Call) -> Result<(), InstallError> {
+        self.outcome(payload::call(&self.0, call))
+    }
+
+    fn needs_reboot(&mut self, _: &str) -> Result<RebootNeed, InstallError> {
+        begin(&self.0, "NeedsArtifactReboot");
+        self.outcome(Ok(match self.0.scenario.payload {
+            Payload::System => RebootNeed::System,
+            Payload::File | Payload::FileForGood => RebootNeed::No,
+        }))
+    }
+
+    fn supports_rollback(&mut self, _: &str) -> Result<bool, InstallError> {
+        begin(&self.0, "SupportsRollback");
+        self.outcome(Ok(self.0.scenario.payload != Payload::FileForGood))
+    }
+
+    fn clean_up(&mut self, _: Option<&str>) -> Result<(), InstallError> {
+        if self.0.outside.borrow().tree.names().next().is_none() {
+            return Ok(());
+        }
+        let called = payload::call(&self.0, Call::Cleanup);
+        let outcome = self.outcome(called);
+        if !matches!(outcome, Err(InstallError::Stopped(_))) {
+            self.discard();
+        }
+        outcome
+    }
+
+    /// The whole tree goes at once, and may come back at once.
+    fn discard(&mut self) {
+        self.0.change(|outside| {
+            let tree = std::mem::take(&mut outside.tree);
+            if tree.names().next().is_some() {
+                outside.removed_tree = Some(tree);
+            }
+        });
+        self.0.point();
+    }
+}
+
+impl Server for Part {
+    fn poll(&mut self, _: &Software) -> Result<Option<Deployment>, ServerError> {
+        self.0.point();
+        if self.is_mute() {
+            return Err(UNREACHABLE);
+        }
+        let outside = self.0.outside.borrow();
+        let id = DeploymentId::try_from(name(outside.wanted)).unwrap();
+        Ok(Some(Deployment { id, uri: "https://rota.example".to_owned() }))
+    }
+
+    fn report(&mut self, _: &DeploymentId, status: Status) -> Result<(), ServerError> {
+        self.0.point();
+        if self.is_mute() {
+            return Err(UNREACHABLE);
+        }
+        let scenario = self.0.scenario;
+        let is_wanted = self.0.change(|outside| outside.tell(status, &scenario));
+        self.0.point();
+        let is_lost = scenario.loses_answers
+            && self.0.change(|outside| {
+                let is_first = !outside.lost_answers.contains(&status);
+                outside.lost_answers.push(status);
+                outside.lost_answers.dedup();
+                is_first
+            });
+        if is_lost {
+            return Err(UNREACHABLE);
+        }
+        if is_wanted { Ok(()) } else { Err(ServerError::Aborted) }
+    }
+
+    fn upload_log(&mut self, _: &DeploymentId, _: Vec<LogMessage>) -> Result<(), ServerError> {
+        self.0.point();
+        Ok(())
+    }
+
+    fn send_inventory(&mut self, _: Vec<Attribute>) -> Result<(), ServerError> {
+        Ok(())
+    }
+
+    fn download(&mut self, _: &Deployment, _: &Software) -> Result<Source, ServerError> {
+        self.0.point();
+        Ok(Box::new(io::empty()))
+    }
+
+    fn drop_token(&mut self) {}
+}
+
+impl Scripts for Part {
+    fn run(&mut self, _: ScriptState, _: ScriptPoint) -> Result<(), ScriptError> {
+        self.0.point();
+        Ok(self.check()?)
+    }
+
+    fn check_version(&mut self) -> Result<(), ScriptError> {
+        Ok(())
+    }
+}
+
+impl Inventory for Part {
+    fn collect(&mut self) -> Result<Vec<Attribute>, InventoryError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Power for Part {
+    fn reboot(&mut self) -> Result<(), ProcessError> {
+        self.0.point();
+        self.0.reboot()
+    }
+}
+
+impl Clock for Part {
+    fn now(&self) -> Duration {
+        self.0.now.get()
+    }
+
+    fn sleep(&self, duration: Duration) -> Result<(), Stopped> {
+        self.0.now.set(self.0.now.get() + duration);
+        self.check()
+    }
+
+    fn next_task(&self, duration: Duration) -> Result<Option<Task>, Stopped> {
+        self.sleep(duration).map(|()| None)
+    }
+
+    /// The daemon ends with its update, or when it is told to.
+    fn check(&self) -> Result<(), Stopped> {
+        let is_deployed = self.0.scenario.wish == Wish::Deploy;
+        if self.0.is_stopped.get() || (is_deployed && self.0.is_over()) {
+            Err(Stopped)
+        } else {
+            Ok(())
+        }
+    }
+}
