@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use rota_artifact::ProvidesGlob;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::machine::{ArtifactInfo, DeploymentId, Health, SoftwareChange, Stage, Update};
+use crate::machine::{ArtifactInfo, DeploymentId, Health, Origin, SoftwareChange, Stage, Update};
 
 /// Marks the name of software of which nobody can say in what state it is.
 pub const INCONSISTENT_SUFFIX: &str = "_INCONSISTENT";
@@ -23,7 +23,7 @@ pub struct Records {
     /// `None` until the first start has named it.
     #[serde(default)]
     pub software: Option<Software>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_update")]
     pub update: Option<Update>,
     /// How the update before ended.
     #[serde(default)]
@@ -49,6 +49,20 @@ impl Records {
             update.stage = Stage::Unknown;
         }
     }
+}
+
+/// A newer client may have written what this one does not understand, and then been rolled back
+/// with the system that it was part of: that an update is under way must not be lost with it.
+fn known_update<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Update>, D::Error> {
+    let Some(value) = Option::<serde_json::Value>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    Update::deserialize(&value).map(Some).or_else(|error| {
+        let part = |name| value.get(name).unwrap_or(&serde_json::Value::Null);
+        let origin = Origin::deserialize(part("origin")).map_err(|_| D::Error::custom(error))?;
+        let artifact = ArtifactInfo::deserialize(part("artifact")).ok();
+        Ok(Some(Update::not_understood(origin, artifact)))
+    })
 }
 
 /// What is remembered of an update that is over.
@@ -258,5 +272,21 @@ mod tests {
         assert!(check("app.version", &["1"]));
         assert!(!check("app.version", &["2"]));
         assert!(!check("missing", &["1"]));
+    }
+
+    #[test]
+    fn an_update_that_a_newer_client_wrote_down_is_still_taken_back() {
+        let read = |update: &str| {
+            let records = format!(r#"{{"software":null,"update":{update}}}"#);
+            serde_json::from_str::<Records>(&records).ok()?.update
+        };
+        let newer = r#"{"origin":"standalone","stage":"cleanup","health":"splendid",
+            "artifact":{"name":"new","payload_type":"test"}}"#;
+        let update = read(newer).unwrap();
+        assert_eq!((update.stage, update.payload_type()), (Stage::Unknown, Some("test")));
+        let newer = r#"{"origin":"standalone","stage":"levitating","more":1}"#;
+        assert_eq!(read(newer).unwrap().stage, Stage::Unknown);
+        assert_eq!(read("null"), None);
+        assert_eq!(read(r#"{"stage":"cleanup"}"#), None, "nobody knows whose it is");
     }
 }

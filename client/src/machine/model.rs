@@ -234,6 +234,11 @@ impl Update {
         }
     }
 
+    /// An update of which only this much of the record can be read.
+    pub(crate) fn not_understood(origin: Origin, artifact: Option<ArtifactInfo>) -> Self {
+        Self { artifact, stage: Stage::Unknown, ..Self::new(origin) }
+    }
+
     /// The deployment, unless the update was started by hand.
     pub fn deployment(&self) -> Option<&Deployment> {
         match &self.origin {

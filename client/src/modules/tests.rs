@@ -297,6 +297,16 @@ fn the_cleanup_is_called_once_and_takes_the_tree_even_if_it_fails() {
 }
 
 #[test]
+fn what_is_left_of_a_removed_tree_is_in_nobodys_way() {
+    let mut device = Device::new("");
+    fs::create_dir_all(device.path("tree.removed/header")).unwrap();
+    device.download(artifact()).unwrap();
+    assert!(!device.path("tree.removed").exists());
+    device.modules.clean_up(Some("test")).unwrap();
+    assert!(!device.path("tree").exists() && !device.path("tree.removed").exists());
+}
+
+#[test]
 fn an_artifact_for_another_device_changes_nothing() {
     let mut device = Device::new("");
     let other_type = Builder::module_image("test", "new").device_type("other");

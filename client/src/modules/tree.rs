@@ -55,8 +55,9 @@ impl WorkTree {
     /// Makes the tree anew, with what is known without the Artifact's own files.
     fn begin(&self, info: &ArtifactInfo, device_type: &str, software: &Software) -> io::Result<()> {
         self.remove()?;
+        make_folder(&self.0)?;
         for folder in ["header", "tmp", "files"] {
-            fs::create_dir_all(self.0.join(folder))?;
+            fs::create_dir(self.0.join(folder))?;
         }
         let line = |text: &str| format!("{text}\n").into_bytes();
         let current_group = software.artifact_group.as_deref().map(line).unwrap_or_default();
@@ -111,8 +112,12 @@ impl WorkTree {
         Ok(())
     }
 
+    /// Removes the tree: all of it at once, so that no module finds half a tree after a power cut.
     pub(super) fn remove(&self) -> io::Result<()> {
-        remove_folder(&self.0)
+        let removed = self.0.with_extension("removed");
+        remove_folder(&removed)?;
+        absent_is_fine(fs::rename(&self.0, &removed))?;
+        remove_folder(&removed)
     }
 
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
@@ -142,7 +147,7 @@ pub fn lay_out_missing_tree(
 /// Replaces the artifact scripts of the last update by those of this one.
 pub(super) fn write_scripts(folder: &Path, scripts: &[Script]) -> io::Result<()> {
     remove_folder(folder)?;
-    fs::create_dir_all(folder)?;
+    make_folder(folder)?;
     let write = |name: &str, content: &[u8], mode| {
         let mut options = File::options();
         let mut file = options.create_new(true).write(true).mode(mode).open(folder.join(name))?;
@@ -154,6 +159,22 @@ pub(super) fn write_scripts(folder: &Path, scripts: &[Script]) -> io::Result<()>
     }
     write("version", b"3", 0o600)?;
     File::open(folder)?.sync_all()
+}
+
+/// Makes a folder and those around it, and waits until their names are on the disk: a rollback must
+/// not miss after a power cut what was synced inside them.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    if !parent.is_dir() {
+        make_folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(parent)?.sync_all()
 }
 
 fn make_fifo(path: &Path) -> io::Result<()> {
