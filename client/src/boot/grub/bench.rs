@@ -26,11 +26,10 @@ const VALUES: [&str; 3] = ["mender_boot_part", "upgrade_available", "bootcount"]
 impl Grub {
     /// Reads a copy as the script does.
     fn load(&self, copy: Copy) -> Option<[String; 3]> {
-        let block = |path: &Path| Block::parse(&self.disk.read(path).ok()?).ok();
-        if block(&copy.lock())?.get(EDITING)? != b"0" {
+        if self.is_locked(copy) {
             return None;
         }
-        let env = block(&copy.env())?;
+        let env = Block::parse(&self.disk.read(&copy.env()).ok()?).ok()?;
         let value = |name: &str| String::from_utf8_lossy(env.get(name).unwrap_or(b"")).into_owned();
         let values = VALUES.map(value);
         let [part, trial, count] = &values;
@@ -40,11 +39,18 @@ impl Grub {
         is_sound.then_some(values)
     }
 
-    /// Writes a copy as the script does: `save_env` changes what is there.
+    /// Writes a copy as the script does: `save_env` changes what is there, unless it is locked.
     fn save(&self, copy: Copy, values: &[&str; 3]) {
+        if self.is_locked(copy) {
+            return;
+        }
         let pairs: Vec<_> = VALUES.into_iter().zip(*values).collect();
         self.disk.put(copy.env(), &pairs);
-        self.disk.put(copy.lock(), &[(EDITING, "0")]);
+    }
+
+    fn is_locked(&self, copy: Copy) -> bool {
+        let lock = self.disk.read(&copy.lock()).ok().and_then(|bytes| Block::parse(&bytes).ok());
+        lock.is_none_or(|lock| lock.get(EDITING) != Some(b"0"))
     }
 }
 
@@ -58,6 +64,7 @@ impl Bench for Grub {
         let loader = Variables::new(environment, numbers);
         let grub = Self { disk, loader, _folder: folder };
         for copy in [Copy::First, Copy::Second] {
+            grub.disk.put(copy.lock(), &[(EDITING, "0")]);
             grub.save(copy, &["2", "0", "0"]);
         }
         grub
