@@ -1,5 +1,5 @@
 # Rota's commands. Each is a line or three; what they call holds the logic.
-.PHONY: setup build run demo test bench bench-client deb fmt lint doc sqlx openapi
+.PHONY: setup build run demo test e2e-vm bench bench-client deb fmt lint doc sqlx openapi
 
 CARGO ?= cargo
 
@@ -21,6 +21,10 @@ demo: build       ## ten real devices: two updates that take, one that half of t
 
 test: build       ## everything, on real parts
 	$(CARGO) test --workspace $(FEATURES)
+
+e2e-vm: build     ## virtual machines that are updated and lose power; CUTS=500 for a long run
+	$(CARGO) build --locked --profile client -p rota-client --target-dir target/client
+	target/debug/rota-e2e-vm
 
 bench: setup      ## ratios against bare programs, measured in one run
 	$(CARGO) build --release --bins -p rota-server -p rota-client -p rota-artifact -p rota-fleet

@@ -61,6 +61,8 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("rota-stack", vec![]),
         // What a stranger knows: addresses and documents, and how to start back-ends.
         ("rota-e2e", vec!["rota-rest", "rota-stack", "rota-fleet"]),
+        // Machines besides what a story has.
+        ("rota-e2e-vm", vec!["rota-e2e"]),
     ])
 }
 

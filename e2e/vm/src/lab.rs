@@ -1,0 +1,88 @@
+//! What all machines share: the platform, an operator, the releases, the disk that they begin
+//! with.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use rota_e2e::{
+    operator::Operator,
+    platform::{Form, Platform},
+    wait,
+};
+
+use crate::{
+    block::Fresh,
+    image::{Fault, System, Workshop},
+    machine,
+    probe::{self, Speed},
+    report::say,
+};
+
+/// How long a device that has started may take to ask to be let in.
+const LET_IN_LIMIT: Duration = Duration::from_mins(3);
+
+/// The systems that are deployed: two sound ones, and one for each fault.
+const SYSTEMS: [System; 5] = [
+    System { name: "two", fault: Fault::None },
+    System { name: "three", fault: Fault::None },
+    System { name: "panics", fault: Fault::KernelPanics },
+    System { name: "hangs", fault: Fault::InitHangs },
+    System { name: "alone", fault: Fault::NoServer },
+];
+
+/// The laboratory; everything in it ends with it.
+pub(crate) struct Lab {
+    pub(crate) platform: Platform,
+    pub(crate) operator: Operator,
+    /// The disk of a new machine.
+    pub(crate) factory: Arc<Fresh>,
+    /// The same with a trial under way, of a system that is not there.
+    pub(crate) trial: Arc<Fresh>,
+    pub(crate) speed: Speed,
+    pub(crate) folder: PathBuf,
+}
+
+impl Lab {
+    /// Starts the platform, builds the images and uploads the releases.
+    pub(crate) async fn open(folder: &Path, cache: &Path) -> Result<Self> {
+        say("starting the platform");
+        let place = folder.join("platform");
+        std::fs::create_dir_all(&place)?;
+        let platform = Platform::start(Form::OneProcess, &place).await?;
+        let operator = platform.operator().await?;
+        let workshop =
+            Workshop::open(&folder.join("images"), cache, operator.base(), platform.certificate())?;
+        let speed = probe::speed(&workshop.disks(probe::WATCHDOG)?.factory, folder).await?;
+        say("building the factory's disk and the releases");
+        let disks = workshop.disks(speed.watchdog())?;
+        let factory = Arc::new(Fresh::open(&disks.factory)?);
+        let trial = Arc::new(Fresh::open(&disks.trial)?);
+        for system in SYSTEMS {
+            let artifact = workshop.artifact(system)?;
+            let upload = operator.upload(&artifact).await;
+            upload.with_context(|| format!("cannot upload {}", artifact.display()))?;
+            std::fs::remove_file(artifact)?;
+        }
+        Ok(Self { platform, operator, factory, trial, speed, folder: folder.to_owned() })
+    }
+
+    /// Waits until the device with this network address asks to be let in, and lets it in; gives
+    /// its id.
+    pub(crate) async fn let_in(&self, mac: &str) -> Result<String> {
+        wait::until(&format!("device {mac} to ask to be let in"), LET_IN_LIMIT, || async {
+            let pending = self.operator.devices("pending").await?;
+            let asks = pending
+                .into_iter()
+                .find(|device| machine::identity(&device.identity, "mac") == Some(mac));
+            let Some(device) = asks else { return Ok(None) };
+            let (auth_set, _) = device.auth_sets.first().context("a device without auth sets")?;
+            self.operator.set_status(&device.id, auth_set, "accepted").await?;
+            Ok(Some(device.id))
+        })
+        .await
+    }
+}
