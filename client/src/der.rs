@@ -1,5 +1,5 @@
 //! Just enough DER to write public keys, to find the two halves of an elliptic curve key, and to
-//! see how long a certificate is valid.
+//! see how long a certificate is valid and what it is called.
 
 use std::time::UNIX_EPOCH;
 
@@ -22,6 +22,8 @@ const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+// And of X.520.
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// The kinds of public keys in `SubjectPublicKeyInfo` documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +128,27 @@ pub(crate) fn curve(parameters: &[u8]) -> Option<Spki> {
 
 /// From when to when a certificate (RFC 5280) is valid, in seconds since 1970.
 pub(crate) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
+    let mut validity = Reader(after_issuer(certificate)?.take(SEQUENCE)?);
+    Some((time(&mut validity)?, time(&mut validity)?))
+}
+
+/// The name in a certificate's subject; the last one if there are several, as it is the nearest.
+pub(crate) fn common_name(certificate: &[u8]) -> Option<&str> {
+    let mut signed = after_issuer(certificate)?;
+    signed.take(SEQUENCE)?;
+    let mut subject = Reader(signed.take(SEQUENCE)?);
+    let mut found = None;
+    while let Some((_, set)) = subject.next() {
+        let mut attribute = Reader(Reader(set).take(SEQUENCE)?);
+        if attribute.take(OID)? == COMMON_NAME {
+            found = std::str::from_utf8(attribute.next()?.1).ok();
+        }
+    }
+    found
+}
+
+/// What comes behind the issuer in a certificate.
+fn after_issuer(certificate: &[u8]) -> Option<Reader<'_>> {
     let mut signed = Reader(Reader(Reader(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
     // The first version has no version.
     if signed.next()?.0 == CONTEXT_0 {
@@ -134,8 +157,7 @@ pub(crate) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
     for _algorithm_and_issuer in 0..2 {
         signed.take(SEQUENCE)?;
     }
-    let mut validity = Reader(signed.take(SEQUENCE)?);
-    Some((time(&mut validity)?, time(&mut validity)?))
+    Some(signed)
 }
 
 fn time(times: &mut Reader<'_>) -> Option<u64> {

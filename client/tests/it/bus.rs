@@ -7,10 +7,11 @@ use std::{
     net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, channel},
     },
     thread,
     time::{Duration, Instant},
@@ -127,7 +128,7 @@ impl Bus {
 /// Listens to signals.
 struct Signals {
     _monitor: Running,
-    lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Signals {
@@ -136,29 +137,33 @@ impl Signals {
         let rule = format!("type='signal',interface='{INTERFACE}'");
         command.arg("--address").arg(bus.address()).arg(rule).stdout(Stdio::piped());
         let mut monitor = Running::start(&mut command);
-        let mut lines = BufReader::new(monitor.0.stdout.take().unwrap());
-        // It says so itself when it listens, with a signal of the bus.
-        let mut line = String::new();
-        while !line.contains("member=NameLost") {
-            line.clear();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "the monitor has ended");
-        }
-        Self { _monitor: monitor, lines }
+        let output = BufReader::new(monitor.0.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let signals = Self { _monitor: monitor, lines };
+        // The bus tells the monitor so when it listens.
+        while !signals.line().contains("member=NameLost") {}
+        signals
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a signal comes")
     }
 
     /// The next signal's two texts.
-    fn next(&mut self) -> [String; 2] {
+    fn next(&self) -> [String; 2] {
         let mut line = String::new();
         while !line.contains("member=JwtTokenStateChange") {
-            line.clear();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the monitor has ended");
-            assert!(!line.contains("member=Jwt") || line.contains(OBJECT), "{line}");
+            line = self.line();
         }
-        [(); 2].map(|()| {
-            line.clear();
-            self.lines.read_line(&mut line).unwrap();
-            line.trim().trim_start_matches("string ").trim_matches('"').to_owned()
-        })
+        assert!(line.contains(OBJECT), "{line}");
+        let text =
+            |line: String| line.trim().trim_start_matches("string ").trim_matches('"').to_owned();
+        [text(self.line()), text(self.line())]
     }
 }
 
@@ -280,7 +285,7 @@ fn tokens_and_the_way_to_the_server_are_had_from_the_bus() {
     }
 
     // Every fetch is told, whatever comes of it.
-    let mut signals = Signals::of(&bus);
+    let signals = Signals::of(&bus);
     assert_eq!(bus.call("FetchJwtToken"), "b true");
     assert_eq!(signals.next(), ["token2".to_owned(), url.clone()]);
     assert_eq!(texts(&bus.call("GetJwtToken")), ["token2".to_owned(), url.clone()]);

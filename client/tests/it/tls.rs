@@ -86,6 +86,13 @@ fn authority_params(name: &str) -> CertificateParams {
     params
 }
 
+/// As `openssl req -x509 -subj /CN=…` makes it: an authority, named in its subject alone.
+fn old_params(name: &str) -> CertificateParams {
+    let mut params = authority_params(name);
+    params.subject_alt_names.clear();
+    params
+}
+
 pub(crate) fn params(name: &str) -> CertificateParams {
     CertificateParams::new(vec![name.to_owned()]).unwrap()
 }
@@ -160,7 +167,7 @@ fn poll_trusting(
 
 #[test]
 fn a_servers_own_certificate_can_be_trusted() {
-    for params in [params("localhost"), authority_params("localhost")] {
+    for params in [params("localhost"), authority_params("localhost"), old_params("localhost")] {
         let identity = self_signed(&params);
         poll_trusting(&server(&identity, None), Some(&identity.certificate), false).unwrap();
     }
@@ -178,6 +185,7 @@ fn strangers_and_other_names_are_refused_unless_nothing_is_verified() {
     let stranger = self_signed(&params("localhost"));
     let other = self_signed(&params("elsewhere"));
     let other_authority = self_signed(&authority_params("elsewhere"));
+    let other_name = self_signed(&old_params("elsewhere"));
     let mut past = authority_params("localhost");
     past.not_after = rcgen::date_time_ymd(2020, 1, 1);
     let mut future = authority_params("localhost");
@@ -188,6 +196,7 @@ fn strangers_and_other_names_are_refused_unless_nothing_is_verified() {
         (&stranger, Some(&expired.certificate)),
         (&other, Some(&other.certificate)),
         (&other_authority, Some(&other_authority.certificate)),
+        (&other_name, Some(&other_name.certificate)),
         (&expired, Some(&expired.certificate)),
         (&unborn, Some(&unborn.certificate)),
     ] {
