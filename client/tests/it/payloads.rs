@@ -348,7 +348,7 @@ fn containers_are_installed_rolled_back_and_committed() {
     device.write("engine/broken/sha256:new", "");
     let failed = device.run(&["install", &put(&device, builder())]);
     assert!(failed.stdout().contains("Rolled back."), "{}", failed.stdout());
-    assert!(failed.stderr().contains("not all containers came up"), "{}", failed.stderr());
+    assert!(failed.stderr().contains("not all containers are up"), "{}", failed.stderr());
     assert_eq!(artifact_name(&device), "containers\n");
 }
 

@@ -132,8 +132,8 @@ impl<'a> Engine<'a> {
         command
     }
 
-    /// Waits until all these containers run and are healthy, as far as they tell; or have done
-    /// their work and ended well.
+    /// Waits until all these containers run and are healthy, as far as they tell, or have done
+    /// their work and ended well; and for a moment stay so.
     pub(super) fn wait_until_up(
         &self,
         containers: &[String],
@@ -145,21 +145,28 @@ impl<'a> Engine<'a> {
             return Err(PayloadError::Device("no container was started".to_owned()));
         }
         let started = Instant::now();
+        let mut was_up = false;
         loop {
             let states = self.ask(&question)?;
             let found: Vec<_> = states.iter().map(|line| state(line)).collect();
-            if found.iter().all(|state| *state == State::Up) {
+            let are_up = found.iter().all(|state| *state == State::Up);
+            if are_up && was_up {
                 return Ok(());
             }
-            let is_late = started.elapsed() >= limit;
-            if is_late || found.contains(&State::Failed) {
+            let waited = started.elapsed();
+            if !are_up && (waited >= limit || found.contains(&State::Failed)) {
                 return Err(PayloadError::Device(format!(
-                    "not all containers came up within {} s; they are: {}",
-                    limit.as_secs(),
+                    "not all containers are up after {} s: {}",
+                    waited.as_secs(),
                     states.join(", ")
                 )));
             }
-            self.workplace.wake.sleep(LOOK)?;
+            was_up = are_up;
+            self.workplace.wake.sleep(if are_up {
+                self.workplace.containers.settle
+            } else {
+                LOOK
+            })?;
         }
     }
 

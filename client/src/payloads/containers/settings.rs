@@ -14,6 +14,8 @@ use crate::{
 /// As Mender's module waits.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
+const SETTLE: Duration = Duration::from_secs(2);
+
 /// Where Mender's module keeps compose projects, if the device has such a data partition.
 const MENDERS_DATA: &str = "/data";
 const STORE: &str = "mender-docker-compose";
@@ -27,6 +29,9 @@ pub struct ContainerSettings {
     pub compose_config: PathBuf,
     /// The client's data folder.
     pub data: PathBuf,
+    /// How long containers must stay up before they count as such: programs that cannot work end
+    /// soon, but not at once.
+    pub settle: Duration,
 }
 
 impl ContainerSettings {
@@ -35,6 +40,7 @@ impl ContainerSettings {
             docker: "docker".into(),
             compose_config: paths.config.join("mender-docker-compose.conf"),
             data: paths.data.clone(),
+            settle: SETTLE,
         }
     }
 }

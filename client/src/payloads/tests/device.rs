@@ -77,6 +77,7 @@ impl Device {
         let mut settings = ModuleSettings::new(&Settings::default(), &paths, mark);
         settings.limit = limit;
         settings.containers.docker = self.path("engine/docker");
+        settings.containers.settle = Duration::ZERO;
         let log = Log::new(Level::Error, Box::new(io::sink()));
         UpdateModules::new(settings, Wake::default(), log)
     }

@@ -72,13 +72,15 @@ fn power_cuts_leave_the_old_containers_or_the_new_ones() {
 
 #[test]
 fn a_container_that_does_not_stay_up_fails_the_update() {
-    let device = device();
-    let old = running(&device);
-    device.write(&format!("engine/broken/{NEW_IMAGE}"), "");
-    device.install(&artifact(&device)).unwrap_err();
-    device.call(Call::ArtifactRollback).unwrap();
-    device.clean_up().unwrap();
-    assert_eq!(running(&device), old);
+    for flaw in ["broken", "dying"] {
+        let device = device();
+        let old = running(&device);
+        device.write(&format!("engine/{flaw}/{NEW_IMAGE}"), "");
+        device.install(&artifact(&device)).unwrap_err();
+        device.call(Call::ArtifactRollback).unwrap();
+        device.clean_up().unwrap();
+        assert_eq!(running(&device), old, "{flaw}");
+    }
 }
 
 #[test]

@@ -45,7 +45,11 @@ each() { # what, ids
     done
 }
 show_auto() { echo "${auto:-false}"; }
-show_state() { if [ "$state" = running ]; then echo "running 0 none"; else echo "$state 1 none"; fi; }
+# A container in `dying` ends between the first look and the second.
+show_state() {
+    if [ "$state" = running ] && [ -e "dying/$image" ]; then printf '%s\n' "exited $image $label $auto" > "containers/$id"; fi
+    if [ "$state" = running ]; then echo "running 0 none"; else echo "$state 1 none"; fi
+}
 start_again() { start "$id" "$image" "$label" "$auto"; }
 stop_it() { stop "$id"; }
 remove_it() { rm "containers/$id"; }
