@@ -70,6 +70,12 @@ pub fn load(files: &ConfigFiles) -> Result<(Settings, Vec<String>), ConfigError>
         }
         warnings.push(crate::log::chain(&error));
     }
+    let rootfs = &reader.settings.rootfs;
+    if rootfs.part_a.is_some() != rootfs.part_b.is_some() {
+        warnings.push(
+            "only one of RootfsPartA and RootfsPartB is set; system images need both".to_owned(),
+        );
+    }
     Ok((reader.settings, warnings))
 }
 
@@ -385,6 +391,15 @@ mod tests {
         }
         let across = from(r#"{"ServerURL": "https://a"}"#, r#"{"Servers": []}"#);
         assert!(matches!(across, Err(ConfigError::Invalid { .. })), "{across:?}");
+    }
+
+    #[test]
+    fn one_root_partition_is_not_enough() {
+        let (_, warnings) = from("{}", r#"{"RootfsPartA": "/dev/sda2"}"#).unwrap();
+        assert!(warnings[0].contains("RootfsPartB"), "{warnings:?}");
+        // Each may stand in a file of its own.
+        let both = from(r#"{"RootfsPartB": "/dev/sda3"}"#, r#"{"RootfsPartA": "/dev/sda2"}"#);
+        assert!(both.unwrap().1.is_empty());
     }
 
     #[test]
