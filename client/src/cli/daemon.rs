@@ -1,15 +1,11 @@
 //! `daemon`: runs until it is told to stop.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    process,
-};
+use std::io;
 
 use anyhow::bail;
-use rota_client::{config::Paths, log::Log, records::Software};
+use rota_client::records::Software;
 
-use super::{Device, Exit, bootstrap, signal};
+use super::{Device, Exit, bootstrap, presence::Presence, signal};
 
 pub(super) fn run(device: &mut Device, force_bootstrap: bool) -> anyhow::Result<Exit> {
     signal::listen(&device.wake)?;
@@ -18,7 +14,7 @@ pub(super) fn run(device: &mut Device, force_bootstrap: bool) -> anyhow::Result<
         device.log.error(format_args!("{error:#}"));
         Software::default()
     });
-    let _held_while_running = lock(&device.paths, &device.log)?;
+    device.presence = take_presence(device)?;
     if force_bootstrap {
         bootstrap::make_key(device, true)?;
     }
@@ -42,25 +38,18 @@ pub(super) fn run(device: &mut Device, force_bootstrap: bool) -> anyhow::Result<
     Ok(Exit::Success)
 }
 
-/// One daemon per data folder; its process id stands in the locked file. Where no file can be
-/// written, the daemon runs without: only commands cannot reach it.
-fn lock(paths: &Paths, log: &Log) -> anyhow::Result<Option<File>> {
-    let path = paths.daemon_lock();
-    let take = || -> io::Result<File> {
-        let mut file = File::options().create(true).truncate(false).write(true).open(&path)?;
-        file.try_lock()?;
-        file.set_len(0)?;
-        writeln!(file, "{}", process::id())?;
-        Ok(file)
-    };
-    match take() {
-        Ok(file) => Ok(Some(file)),
+/// One daemon per data folder. Where no file can be written, the daemon runs without: only commands
+/// cannot see it.
+fn take_presence(device: &Device) -> anyhow::Result<Option<Presence>> {
+    let path = device.paths.daemon_lock();
+    match Presence::take(&path) {
+        Ok(presence) => Ok(Some(presence)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            bail!("another daemon runs with the data folder {}", paths.data.display());
+            bail!("another daemon runs with the data folder {}", device.paths.data.display());
         }
         Err(error) => {
             let path = path.display();
-            log.warning(format_args!("commands cannot reach this daemon: {path}: {error}"));
+            device.log.warning(format_args!("commands cannot reach this daemon: {path}: {error}"));
             Ok(None)
         }
     }

@@ -5,7 +5,6 @@ use std::{cell::OnceCell, fs, fs::File, path::PathBuf};
 use anyhow::Context;
 use rota_client::{
     bootstrap::name_software,
-    clock::SystemClock,
     config::{self, ConfigFile, ConfigFiles, Paths, Settings},
     inventory::{InventoryError, inventory},
     journal::{FileStore, Store},
@@ -22,7 +21,11 @@ use rota_client::{
 };
 use rota_rest::device::Attribute;
 
-use super::{arguments::Common, progress::Console};
+use super::{
+    arguments::Common,
+    presence::{Presence, ShownClock},
+    progress::Console,
+};
 
 /// A configured device.
 pub(super) struct Device {
@@ -34,6 +37,8 @@ pub(super) struct Device {
     authority: OnceCell<Authority>,
     /// What the log writes to, unless that is a file.
     pub(super) console: Console,
+    /// Of the daemon, as long as it runs.
+    pub(super) presence: Option<Presence>,
 }
 
 impl Device {
@@ -59,7 +64,8 @@ impl Device {
         }
         let store = FileStore::new(&paths.data);
         let authority = OnceCell::new();
-        Ok(Self { settings, paths, store, wake: Wake::default(), log, console, authority })
+        let wake = Wake::default();
+        Ok(Self { settings, paths, store, wake, log, authority, console, presence: None })
     }
 
     /// Makes sure that there is a place to write to and that the software has a name.
@@ -128,7 +134,7 @@ impl Device {
             scripts: &mut scripts,
             inventory: &mut inventory,
             power: &mut power,
-            clock: &SystemClock::new(wake.clone()),
+            clock: &ShownClock::new(wake.clone(), self.presence.as_ref()),
             logs: &DeploymentLogs::new(self.paths.deployment_logs(&self.settings)),
             mark: &mark,
             log,

@@ -5,6 +5,7 @@ mod bootstrap;
 mod daemon;
 mod device;
 mod flash;
+mod presence;
 mod program;
 mod progress;
 mod report;

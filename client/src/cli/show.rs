@@ -7,7 +7,11 @@ use rota_client::{
 };
 use serde_json::{Value, json};
 
-use super::{Device, Exit, say, signal};
+use super::{
+    Device, Exit,
+    presence::{self, Seen},
+    say,
+};
 
 /// For whom the answer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +49,8 @@ pub(super) fn provides(device: &mut Device, format: Format) -> anyhow::Result<Ex
 pub(super) fn status(device: &mut Device, format: Format) -> anyhow::Result<Exit> {
     device.prepare()?;
     let records = device.store.read()?;
-    let daemon = signal::running_daemon(device);
+    let daemon = presence::look(&device.paths.daemon_lock());
+    let next_contact = daemon.and_then(|daemon| daemon.next_contact);
     let interval = device.settings.update_poll_interval.as_secs();
     match format {
         Format::Json => say_json(&json!({
@@ -53,16 +58,17 @@ pub(super) fn status(device: &mut Device, format: Format) -> anyhow::Result<Exit
             "provides": records.software().all_provides(),
             "update": records.update.as_ref().map(update_json),
             "last_update": records.last_update.as_ref().map(last_json),
-            "daemon_pid": daemon.map(|pid| pid.as_raw_nonzero().get()),
+            "daemon_pid": daemon.map(|daemon| daemon.pid.as_raw_nonzero().get()),
+            "next_contact_seconds": next_contact.map(|pause| pause.as_secs()),
             "servers": device.settings.servers,
             "update_poll_interval_seconds": interval,
         })),
-        Format::Text => say(&status_text(&records, daemon.is_some(), interval)),
+        Format::Text => say(&status_text(&records, daemon)),
     }
     Ok(Exit::Success)
 }
 
-fn status_text(records: &Records, has_daemon: bool, interval_seconds: u64) -> String {
+fn status_text(records: &Records, daemon: Option<Seen>) -> String {
     let update = match &records.update {
         None => "none".to_owned(),
         Some(update) => {
@@ -77,10 +83,12 @@ fn status_text(records: &Records, has_daemon: bool, interval_seconds: u64) -> St
             format!("{name}, {}", outcome(last.health))
         }
     };
-    let daemon = if has_daemon {
-        format!("running; asks for updates every {interval_seconds} s")
-    } else {
-        "not running".to_owned()
+    let daemon = match daemon {
+        None => "not running".to_owned(),
+        Some(Seen { next_contact: None, .. }) => "running, at work".to_owned(),
+        Some(Seen { next_contact: Some(pause), .. }) => {
+            format!("running; turns to the server in {} s", pause.as_secs())
+        }
     };
     let installed = records.software().artifact_name;
     format!(

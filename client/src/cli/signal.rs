@@ -1,11 +1,6 @@
 //! Signals: those that the client listens to, and those that its commands send to the daemon.
 
-use std::{
-    fs::{self, File, TryLockError},
-    process::Command,
-    thread,
-    time::Duration,
-};
+use std::{process::Command, thread, time::Duration};
 
 use anyhow::{Context, bail};
 use rota_client::{
@@ -19,7 +14,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::{Device, Exit};
+use super::{Device, Exit, presence};
 
 /// The unit of this client, and that of Mender's where it starts this client.
 const UNITS: [&str; 2] = ["rota-client", "mender-updated"];
@@ -53,21 +48,12 @@ pub(super) fn send_inventory(device: &Device) -> anyhow::Result<Exit> {
 }
 
 fn send(device: &Device, signal: Signal) -> anyhow::Result<Exit> {
-    let Some(pid) = running_daemon(device).or_else(|| main_process(device)) else {
+    let daemon = presence::look(&device.paths.daemon_lock()).map(|daemon| daemon.pid);
+    let Some(pid) = daemon.or_else(|| main_process(device)) else {
         bail!("no daemon is running with the data folder {}", device.paths.data.display());
     };
     kill_process(pid, signal).context("cannot send a signal to the daemon")?;
     Ok(Exit::Success)
-}
-
-/// The daemon with this data folder. It holds a lock on the file with its process id, so that an id
-/// of old is not taken for that of a daemon.
-pub(super) fn running_daemon(device: &Device) -> Option<Pid> {
-    let path = device.paths.daemon_lock();
-    let is_held = File::open(&path)
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
-    let text = fs::read_to_string(&path).ok().filter(|_| is_held)?;
-    text.trim().parse().ok().and_then(Pid::from_raw)
 }
 
 /// The daemon that systemd has started: one that could not write its lock file.

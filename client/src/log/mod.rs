@@ -5,7 +5,7 @@ mod deployment;
 
 use std::{
     fmt::Display,
-    io::{self, Write},
+    io::Write,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -73,11 +73,6 @@ impl Log {
     /// Logs to `console` what is at least of `level`.
     pub fn new(level: Level, console: Box<dyn Write + Send>) -> Self {
         Self(Arc::new(Inner { level, sinks: Mutex::new(Sinks { console, deployment: None }) }))
-    }
-
-    /// Logs to standard error.
-    pub fn to_stderr(level: Level) -> Self {
-        Self::new(level, Box::new(io::stderr()))
     }
 
     pub fn debug(&self, message: impl Display) {
