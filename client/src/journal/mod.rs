@@ -14,6 +14,8 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Write},
     path::PathBuf,
+    thread,
+    time::{Duration, Instant},
 };
 
 use ring::digest::{SHA256, digest};
@@ -29,6 +31,10 @@ const CLAIM: &str = "rota-update.lock";
 
 /// Far more than any journal needs.
 const MAX_BYTES: u64 = 16 << 20;
+
+/// For another process to write. It takes a moment, unless that process was stopped meanwhile.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+const LOCK_LOOK: Duration = Duration::from_millis(10);
 
 /// First word of the file; a later format gets another number.
 const MAGIC: &str = "rota-journal-1";
@@ -304,6 +310,22 @@ impl FileStore {
     }
 }
 
+/// Waits for another process to have written.
+fn lock(file: &File, patience: Duration) -> io::Result<()> {
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if started.elapsed() >= patience => {
+                let problem = "another process has it and does not go on";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_LOOK),
+        }
+    }
+}
+
 impl Store for FileStore {
     /// Takes no lock, so that it also works on a read-only file system.
     fn read(&self) -> Result<Records, JournalError> {
@@ -312,7 +334,7 @@ impl Store for FileStore {
 
     fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
         let held_until_written = self.open(LOCK)?;
-        held_until_written.lock().map_err(|source| self.write_error(source))?;
+        lock(&held_until_written, LOCK_PATIENCE).map_err(|source| self.write_error(source))?;
         self.journal().change(change)
     }
 

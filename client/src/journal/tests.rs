@@ -222,3 +222,18 @@ fn one_process_at_a_time_claims_the_update() {
     daemon.release_update();
     assert!(command.claim_update().unwrap());
 }
+
+#[test]
+fn a_process_that_stands_still_while_it_writes_is_not_awaited_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).open(folder.path().join(LOCK)).unwrap()
+    };
+    let held = open();
+    lock(&held, Duration::ZERO).unwrap();
+    let refused = lock(&open(), Duration::from_millis(20));
+    assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    drop(held);
+    lock(&open(), LOCK_PATIENCE).unwrap();
+}

@@ -8,6 +8,9 @@ use crate::{
     retry::{Backoff, jitter},
 };
 
+/// A server that asks for no pause at all gets one nevertheless.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// What is due when. Times are those of the runner's clock.
 #[derive(Debug)]
 pub(super) struct Schedule {
@@ -76,7 +79,7 @@ impl Schedule {
         }
         let pause = match (retry_after, pause) {
             // A little later is polite, earlier is not.
-            (Some(wait), _) => jitter(wait).max(wait),
+            (Some(wait), _) => jitter(wait.max(SHORTEST)).max(wait).max(SHORTEST),
             (None, Some(pause)) => jitter(pause),
             (None, None) => jitter(plan.interval),
         };
@@ -147,5 +150,13 @@ mod tests {
         schedule.failed(Task::Poll, HOUR, Some(Duration::from_secs(7)));
         assert!(schedule.due(HOUR).is_err_and(|wait| wait >= Duration::from_secs(7)));
         assert_eq!(schedule.due(HOUR + Duration::from_secs(8)), Ok(Task::Poll));
+    }
+
+    #[test]
+    fn a_server_that_wants_no_pause_is_not_asked_without_end() {
+        let mut schedule = polls(&Settings::default());
+        schedule.begun(Task::Poll, HOUR);
+        schedule.failed(Task::Poll, HOUR, Some(Duration::ZERO));
+        assert!(schedule.due(HOUR).is_err_and(|wait| wait >= SHORTEST));
     }
 }

@@ -13,7 +13,7 @@ use ureq::http::Method;
 
 use super::{
     ServerError, SessionSettings,
-    http::{Circumstances, Http},
+    http::{Circumstances, Http, REQUEST},
     session::{JSON, encode},
 };
 use crate::{
@@ -189,6 +189,7 @@ impl Authority {
         Circumstances {
             trust: settings.trust.clone(),
             silence: settings.connection_timeout,
+            request: REQUEST,
             time: settings.time.clone(),
             wake: wake.clone(),
             log: log.clone(),

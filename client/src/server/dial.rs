@@ -92,7 +92,7 @@ impl Connector for Dialer {
 impl Dialer {
     /// Reads certificates; proxies come from the environment.
     pub(super) fn new(circumstances: &Circumstances) -> Result<Self, ServerError> {
-        let Circumstances { trust, silence, time, wake, log } = circumstances;
+        let Circumstances { trust, silence, time, wake, log, .. } = circumstances;
         let proxies = Proxies::from_environment(|name| std::env::var(name).ok())?;
         let tls = tls::client_config(trust, log)?;
         let (time, wake, log) = (time.clone(), wake.clone(), log.clone());

@@ -17,7 +17,7 @@ use super::{
 use crate::{clock::TimeOfDay, log::Log, time::parse_http_date, wake::Wake};
 
 /// For a whole request that is not a download, and its answer.
-const REQUEST: Duration = Duration::from_mins(5);
+pub(super) const REQUEST: Duration = Duration::from_mins(5);
 
 /// What comes on top for the bytes that are sent: slow links carry a kilobyte a second.
 const REQUEST_PER_KIB: Duration = Duration::from_secs(1);
@@ -79,6 +79,8 @@ pub(super) struct Circumstances {
     pub(super) trust: Trust,
     /// A connection that brings nothing for so long is dead.
     pub(super) silence: Duration,
+    /// For a request and its answer, downloads excepted.
+    pub(super) request: Duration,
     pub(super) time: TimeOfDay,
     pub(super) wake: Wake,
     pub(super) log: Log,
@@ -88,6 +90,7 @@ pub(super) struct Circumstances {
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     agent: Agent,
+    request: Duration,
     time: TimeOfDay,
 }
 
@@ -111,6 +114,7 @@ pub(super) struct Rest<'a> {
 impl Http {
     /// Reads certificates; proxies come from the environment.
     pub(super) fn new(circumstances: &Circumstances) -> Result<Self, ServerError> {
+        let Circumstances { request, time, .. } = circumstances;
         let dialer = Dialer::new(circumstances)?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -118,13 +122,13 @@ impl Http {
             .max_redirects_will_error(false)
             .max_idle_connections(0)
             .max_response_header_size(MAX_HEAD_BYTES)
-            .timeout_recv_response(Some(REQUEST))
+            .timeout_recv_response(Some(*request))
             // The dialer knows its own.
             .proxy(None)
             .user_agent(concat!("rota-client/", env!("CARGO_PKG_VERSION")))
             .build();
         let agent = Agent::with_parts(config, dialer, LeftToDialer);
-        Ok(Self { agent, time: circumstances.time.clone() })
+        Ok(Self { agent, request: *request, time: time.clone() })
     }
 
     /// A request whose answer fits into memory.
@@ -143,7 +147,7 @@ impl Http {
         let request = request.body(body.to_vec()).map_err(|error| failed(error.into()))?;
         check_address(request.uri()).map_err(failed)?;
         let kib = u32::try_from(body.len().div_ceil(1024)).unwrap_or(u32::MAX);
-        let limit = REQUEST + REQUEST_PER_KIB * kib;
+        let limit = self.request + REQUEST_PER_KIB * kib;
         let request = self
             .agent
             .configure_request(request)
@@ -291,9 +295,10 @@ fn retry_after(headers: &HeaderMap, time: &TimeOfDay) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::{io::Write, net::TcpListener, thread, time::SystemTime};
 
     use super::*;
+    use crate::log::Level;
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
@@ -323,6 +328,44 @@ mod tests {
         assert_eq!(retry_after(&headers, &time), None);
         headers.insert(header::RETRY_AFTER, "9".parse().unwrap());
         assert_eq!(retry_after(&headers, &time), Some(Duration::from_secs(9)));
+    }
+
+    /// A server that says this over and over, a byte at a time, and never comes to an end.
+    fn trickle(start: &'static str, more: u8) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let mut client = listener.accept().unwrap().0;
+            let mut alive = client.write_all(start.as_bytes()).is_ok();
+            while alive {
+                alive = client.write_all(&[more]).is_ok();
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        format!("http://{address}/")
+    }
+
+    #[test]
+    fn a_server_that_never_comes_to_an_end_is_cut_off() {
+        let http = Http::new(&Circumstances {
+            trust: Trust::default(),
+            silence: Duration::from_mins(5),
+            request: Duration::from_millis(300),
+            time: TimeOfDay::default(),
+            wake: Wake::default(),
+            log: Log::new(Level::Error, Box::new(io::sink())),
+        })
+        .unwrap();
+        let head = "HTTP/1.1 200 OK\r\nX: ";
+        let body = "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n";
+        for url in [trickle(head, b'x'), trickle(body, b'x'), trickle("", b'H')] {
+            assert!(http.request(&Method::GET, &url, &[], &[]).is_err());
+        }
+        assert!(http.get(&trickle(head, b'x'), None).is_err());
+        // The body of a download may take as long as it likes.
+        let mut answer = http.get(&trickle(body, b'x'), None).unwrap();
+        let mut bytes = [0; 200];
+        answer.body_mut().as_reader().read_exact(&mut bytes).unwrap();
     }
 
     #[test]

@@ -187,6 +187,38 @@ fn a_deployment_that_is_withdrawn_during_the_download_fails() {
 }
 
 #[test]
+fn the_time_limit_of_a_module_does_not_count_waiting_for_the_network() {
+    let rota = Rota::default();
+    let server = rota.start();
+    let content = noise(10, 100_000);
+    let size = rota.deploy(&content);
+    let link = Line::with_faults(&server.url(), &vec![Fault::Stall(size / 6); 4]);
+    rota.state().links = link.url("http");
+    let device = device(&[&server.url()]);
+    device.configure(&json!({
+        "ServerURL": server.url(),
+        "UpdatePollIntervalSeconds": 1,
+        "ConnectionTimeoutSeconds": 1,
+        "ModuleTimeoutSeconds": 3,
+    }));
+    let installed = device.path("installed").display().to_string();
+    device.add_script(
+        "share/modules/v3/test",
+        &format!(
+            r#"[ "$1" = Download ] || exit 0
+            cd "$2"
+            while line=$(cat stream-next) && [ -n "$line" ]; do cat "$line" > {installed}; done"#
+        ),
+    );
+    let started = Instant::now();
+    let daemon = device.start_daemon();
+    server.wait_until("success", |requests| has_status(requests, "success"));
+    assert!(started.elapsed() > Duration::from_secs(4));
+    assert_eq!(device.read("installed"), Some(content));
+    daemon.stop();
+}
+
+#[test]
 fn another_server_takes_over_in_the_middle_of_an_update() {
     let (first_rota, second_rota) = (Rota::default(), Rota::default());
     let (first, second) = (first_rota.start(), second_rota.start());
