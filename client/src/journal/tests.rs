@@ -193,7 +193,7 @@ fn no_journal_is_an_empty_one() {
 #[test]
 fn commands_and_daemon_do_not_lose_each_others_changes() {
     let folder = tempfile::tempdir().unwrap();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for writer in 0..4 {
             let path = folder.path();
             scope.spawn(move || {

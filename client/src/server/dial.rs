@@ -85,7 +85,8 @@ impl Connector for Dialer {
         _: Option<()>,
     ) -> Result<Option<Wire>, Error> {
         let buffers = (details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(self.dial(details.uri, buffers)?))
+        let limit = details.timeout.not_zero().map(|left| *left);
+        Ok(Some(self.dial(details.uri, limit, buffers)?))
     }
 }
 
@@ -99,8 +100,13 @@ impl Dialer {
         Ok(Self { tls, proxies, silence: *silence, time, wake, log })
     }
 
-    fn dial(&self, uri: &Uri, buffers: (usize, usize)) -> io::Result<Wire> {
-        let (stream, proxy) = self.reach(uri)?;
+    fn dial(
+        &self,
+        uri: &Uri,
+        limit: Option<Duration>,
+        buffers: (usize, usize),
+    ) -> io::Result<Wire> {
+        let (stream, proxy) = self.reach(uri, limit)?;
         let wire = Wire::new(stream, buffers);
         Ok(match proxy {
             Some(proxy) => wire.through_proxy(uri, proxy),
@@ -108,8 +114,13 @@ impl Dialer {
         })
     }
 
-    /// Connects. The second part is the proxy that plain requests must be made for.
-    pub(super) fn reach(&self, uri: &Uri) -> io::Result<(Stream, Option<&Proxy>)> {
+    /// Connects, within two minutes or less. The second part is the proxy that plain requests must
+    /// be made for.
+    pub(super) fn reach(
+        &self,
+        uri: &Uri,
+        limit: Option<Duration>,
+    ) -> io::Result<(Stream, Option<&Proxy>)> {
         let wrong = || io::Error::new(ErrorKind::InvalidInput, "the address names no host");
         let host = bare(uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?);
         let is_tls = uri.scheme_str() == Some("https");
@@ -118,7 +129,7 @@ impl Dialer {
             let waited = self.time.await_plausible(CLOCK, &self.wake, &self.log);
             waited.map_err(io::Error::other)?;
         }
-        let deadline = Instant::now() + DIAL;
+        let deadline = Instant::now() + limit.map_or(DIAL, |limit| limit.min(DIAL));
         let proxy = self.proxies.towards(uri);
         let socket = match proxy {
             None => self.open(host, port, deadline)?,
@@ -140,7 +151,7 @@ impl Dialer {
     /// Connects to the first address that answers.
     fn open(&self, host: &str, port: u16, deadline: Instant) -> io::Result<Socket> {
         let mut last = io::Error::new(ErrorKind::NotFound, format!("{host} has no address"));
-        for address in resolve(host, port, &self.wake)?.into_iter().take(MAX_ADDRESSES) {
+        for address in resolve(host, port, deadline, &self.wake)?.into_iter().take(MAX_ADDRESSES) {
             let until = deadline.min(Instant::now() + CONNECT);
             match Socket::connect(address, until, self.silence, &self.wake) {
                 Ok(mut socket) => {
@@ -190,7 +201,7 @@ impl Dialer {
 
 /// Asks the system for a host's addresses. That cannot be interrupted, so it is left behind when
 /// it takes too long.
-fn resolve(host: &str, port: u16, wake: &Wake) -> io::Result<Vec<SocketAddr>> {
+fn resolve(host: &str, port: u16, deadline: Instant, wake: &Wake) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![(address, port).into()]);
     }
@@ -201,14 +212,14 @@ fn resolve(host: &str, port: u16, wake: &Wake) -> io::Result<Vec<SocketAddr>> {
         // Nobody listens any more when it took too long.
         let _ = sender.send(addresses.map(Iterator::collect));
     })?;
-    let started = Instant::now();
-    while started.elapsed() < RESOLVE {
+    let until = deadline.min(Instant::now() + RESOLVE);
+    while Instant::now() < until {
         if let Ok(answer) = receiver.recv_timeout(LOOK) {
             return answer;
         }
         wake.check().map_err(io::Error::other)?;
     }
-    let problem = format!("no name server said within {} s where {host} is", RESOLVE.as_secs());
+    let problem = format!("no name server says where {host} is");
     Err(io::Error::new(ErrorKind::TimedOut, problem))
 }
 

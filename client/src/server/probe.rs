@@ -12,6 +12,7 @@ use crate::{log::Log, wake::Wake};
 
 /// A server that takes longer is as good as none to somebody who waits for the answer.
 const SILENCE: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Asks a server for anything at all. Whatever it answers shows that it can be reached, and that it
 /// is trusted.
@@ -24,6 +25,7 @@ pub fn probe(
     let http = Http::new(&Circumstances {
         trust: settings.trust.clone(),
         silence: SILENCE,
+        request: LIMIT,
         time: settings.time.clone(),
         wake: wake.clone(),
         log: log.clone(),

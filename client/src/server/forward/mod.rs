@@ -173,7 +173,7 @@ impl Target {
                 return Err(error);
             }
         };
-        let (stream, proxy) = match self.dialer.reach(&self.server) {
+        let (stream, proxy) = match self.dialer.reach(&self.server, None) {
             Ok(reached) => reached,
             Err(error) => {
                 refuse(local, "502 Bad Gateway", &chain(&error));
