@@ -101,7 +101,7 @@ fn a_docker_that_hangs_is_ended() {
     // The one that stops the old container.
     let next = calls(&device).len() + 3;
     engine::set_fault(&device, next, "hang");
-    let error = device.call_within(Call::ArtifactInstall, Duration::from_millis(300)).unwrap_err();
+    let error = device.call_within(Call::ArtifactInstall, Duration::from_secs(3)).unwrap_err();
     assert!(crate::log::chain(&error).contains("ran longer than"), "{error:?}");
     assert_eq!(calls(&device).last().unwrap(), "stop old");
     assert!(engine::mend(&device));
