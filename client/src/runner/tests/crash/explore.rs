@@ -19,8 +19,8 @@ use super::{
 };
 use crate::journal::volatile::Every;
 
-/// After how many cuts to stop, in all scenarios. 4 is out of reach of a test run, and 3 of a patient
-/// one; without it, one, or two where most can happen.
+/// After how many cuts to stop, in all scenarios: 2 takes minutes, 3 an hour. Without it, one, or
+/// two where most can happen.
 const CUTS: &str = "ROTA_CRASH_CUTS";
 const TO_SECOND_CUT: usize = 3;
 const AT_ONCE: usize = 2;

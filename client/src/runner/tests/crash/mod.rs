@@ -9,13 +9,14 @@
 //! is killed, or the power goes; then every disk keeps any part of what was not synced, and the
 //! bootloader chooses what runs.
 //!
-//! [`explore`] walks through *all* worlds that can be reached like that, from one update, with any
-//! number of cuts, and lets the update end from each of them. [`random`] draws long rows of cuts.
+//! [`explore`] walks through *all* worlds that can be reached like that from one update, with one cut
+//! or two, and lets the update end from each of them. [`random`] draws long rows of cuts.
 //! [`outside::Outside::check`] says what must hold in the end, whatever happened:
 //!
 //! - What runs is the new software, committed, or the old one; the records name it.
 //! - The server was told success if and only if the new software is committed, and never both.
 //! - Nothing was installed, verified or committed twice.
+//! - Where the module cannot roll back, or fails to, the records may call the software inconsistent.
 //! - Another update can be installed.
 //!
 //! Which calls may repeat: after a cut, the state scripts of the step that was cut; the module's
