@@ -17,7 +17,6 @@ use rota_e2e::{
 use crate::{
     block::Fresh,
     image::{Fault, System, Workshop},
-    machine,
     probe::{self, Speed},
     report::say,
 };
@@ -75,9 +74,7 @@ impl Lab {
     pub(crate) async fn let_in(&self, mac: &str) -> Result<String> {
         wait::until(&format!("device {mac} to ask to be let in"), LET_IN_LIMIT, || async {
             let pending = self.operator.devices("pending").await?;
-            let asks = pending
-                .into_iter()
-                .find(|device| machine::identity(&device.identity, "mac") == Some(mac));
+            let asks = pending.into_iter().find(|device| device.identity["mac"] == mac);
             let Some(device) = asks else { return Ok(None) };
             let (auth_set, _) = device.auth_sets.first().context("a device without auth sets")?;
             self.operator.set_status(&device.id, auth_set, "accepted").await?;

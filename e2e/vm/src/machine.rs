@@ -12,7 +12,6 @@ use rota_e2e::{
     process::{Process, Program},
     wait,
 };
-use serde_json::Value;
 
 use crate::{
     block::{BlockServer, Fresh, Loss},
@@ -90,8 +89,7 @@ impl<'a> Machine<'a> {
     }
 
     async fn let_in(&mut self, number: u8) -> Result<()> {
-        let boot = self.line(Mark::default(), "vm: system factory").await?;
-        ensure!(boot.contains(FACTORY));
+        self.line(Mark::default(), &format!("vm: system {FACTORY}")).await?;
         self.device = self.lab.let_in(&format!("52:54:00:00:00:{number:02x}")).await?;
         let first = self.console.last_boot(Mark::default())?.context("no start on the console")?;
         self.runs(FACTORY, &first).await
@@ -115,7 +113,7 @@ impl<'a> Machine<'a> {
         Ok(loss)
     }
 
-    /// Waits for a line on the console that contains `text`; gives what follows it in that line.
+    /// Waits for a line on the console that contains `text`; gives that line.
     pub(crate) async fn line(&mut self, since: Mark, text: &str) -> Result<String> {
         let limit = self.lab.speed.limit();
         let (console, process) = (&self.console, &mut self.process);
@@ -255,9 +253,4 @@ impl<'a> Machine<'a> {
         }
         Ok(place)
     }
-}
-
-/// The value of an identity attribute in the list of devices.
-pub(crate) fn identity<'a>(identity: &'a Value, name: &str) -> Option<&'a str> {
-    identity.get(name).and_then(Value::as_str)
 }

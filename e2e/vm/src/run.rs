@@ -21,7 +21,7 @@ use crate::{
 /// Power cuts, unless `CUTS` says otherwise.
 const CUTS: usize = 25;
 /// The same where machines are emulated.
-const CUTS_EMULATED: usize = 10;
+const CUTS_EMULATED: usize = 15;
 
 /// Machines that have work at the same time.
 const AT_ONCE: usize = 2;

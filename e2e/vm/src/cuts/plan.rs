@@ -50,7 +50,7 @@ impl Plan {
         let is_timed = random.random_bool(0.5);
         let (after, moment) = match phase {
             Phase::Download => (Some(DOWNLOADING), later(download / 4, random)),
-            Phase::Write if is_timed => (Some(DOWNLOADING), later(download, random)),
+            // By time it could not be hit: what is written waits in memory for the next sync.
             Phase::Write => (None, at_write(roots, until_reboot.root, random)),
             // The boot partition is written to only once in this time, to choose the new system.
             Phase::Switch if random.random_bool(0.7) => {
