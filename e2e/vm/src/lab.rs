@@ -24,10 +24,11 @@ use crate::{
 /// How long a device that has started may take to ask to be let in.
 const LET_IN_LIMIT: Duration = Duration::from_mins(3);
 
-/// The systems that are deployed: two sound ones, and one for each fault.
-const SYSTEMS: [System; 5] = [
+/// The systems that are deployed: three sound ones, and one for each fault.
+const SYSTEMS: [System; 6] = [
     System { name: "two", fault: Fault::None },
     System { name: "three", fault: Fault::None },
+    System { name: "four", fault: Fault::None },
     System { name: "panics", fault: Fault::KernelPanics },
     System { name: "hangs", fault: Fault::InitHangs },
     System { name: "alone", fault: Fault::NoServer },

@@ -43,12 +43,13 @@ pub(crate) async fn cut_again_and_again(
     table: &Table,
 ) -> Result<()> {
     let pace = measure(machine).await.context("the first update, without a cut")?;
-    let (mut runs, mut other) = ("two", "three");
+    let (mut runs, mut last) = ("two", FACTORY);
     for number in (share.first..share.all).step_by(share.step) {
         // Each cut has a seed of its own, so that it does not depend on those before it.
         let mut random = SmallRng::seed_from_u64(share.seed.wrapping_add(number as u64));
         let target = Phase::TARGETS[number % Phase::TARGETS.len()];
-        let round = Round { machine, pace, random: &mut random, old: runs, new: other };
+        let new = another(runs, last);
+        let round = Round { machine, pace, random: &mut random, old: runs, new };
         let (phase, settled) = round
             .play(target)
             .await
@@ -60,11 +61,19 @@ pub(crate) async fn cut_again_and_again(
             number + 1,
             share.all
         ));
-        if settled.is_success {
-            (runs, other) = (other, runs);
-        }
+        // What was not installed may lie on the other partition all the same.
+        last = if settled.is_success { runs } else { new };
+        runs = if settled.is_success { new } else { runs };
     }
-    succeeds(machine, runs, other).await.context("the update after all cuts")
+    succeeds(machine, runs, another(runs, last)).await.context("the update after all cuts")
+}
+
+/// A sound system that is on neither partition, so that there is something to write.
+fn another(runs: &str, last: &str) -> &'static str {
+    ["two", "three", "four"]
+        .into_iter()
+        .find(|name| *name != runs && *name != last)
+        .unwrap_or("two")
 }
 
 /// Updates once in peace and takes the time.

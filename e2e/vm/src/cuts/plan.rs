@@ -51,7 +51,8 @@ impl Plan {
         let (after, moment) = match phase {
             Phase::Download => (Some(DOWNLOADING), later(download / 4, random)),
             // By time it could not be hit: what is written waits in memory for the next sync.
-            Phase::Write => (None, at_write(roots, until_reboot.root, random)),
+            // The first update writes a whole system, the later ones what differs.
+            Phase::Write => (None, at_write(roots, until_reboot.root / 5, random)),
             // The boot partition is written to only once in this time, to choose the new system.
             Phase::Switch if random.random_bool(0.7) => {
                 (None, at_write(BOOT, until_reboot.boot, random))
