@@ -22,7 +22,7 @@ pub trait Environment {
     fn read(&mut self) -> Result<BTreeMap<String, String>, BootError>;
     /// Sets all of these or, if the power fails, none.
     fn write(&mut self, changes: &[(&'static str, String)]) -> Result<(), BootError>;
-    /// Whether [`BOOT_PART_HEX`] means something here.
+    /// Whether `mender_boot_part_hex` means something here.
     fn wants_hexadecimal(&self) -> bool;
 }
 
