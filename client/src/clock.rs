@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     log::Log,
     machine::Task,
@@ -25,6 +27,43 @@ pub trait Clock {
     fn next_task(&self, duration: Duration) -> Result<Option<Task>, Stopped>;
     /// Fails when the process is to end.
     fn check(&self) -> Result<(), Stopped>;
+    /// A moment that other processes, and this one after a restart, can compare.
+    fn moment(&self) -> Moment {
+        Moment::now()
+    }
+}
+
+/// A moment in the life of the device: which start of it, and how long after. The time of day does
+/// not come into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// Differs from start to start.
+    pub boot: String,
+    pub uptime: Duration,
+}
+
+impl Moment {
+    /// As the kernel counts. Where it does not tell, all moments are the same.
+    pub fn now() -> Self {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let uptime = read("/proc/uptime");
+        let seconds = uptime.split_whitespace().next().and_then(|seconds| seconds.parse().ok());
+        let uptime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        Self {
+            boot: read("/proc/sys/kernel/random/boot_id").trim().to_owned(),
+            uptime: uptime.unwrap_or_default(),
+        }
+    }
+
+    /// One before this start of the device, and any other.
+    pub fn before_all() -> Self {
+        Self { boot: "before".to_owned(), uptime: Duration::ZERO }
+    }
+
+    /// The time since an earlier moment; `None` if the device was started in between.
+    pub fn since(&self, earlier: &Self) -> Option<Duration> {
+        (self.boot == earlier.boot).then(|| self.uptime.saturating_sub(earlier.uptime))
+    }
 }
 
 /// The real clock.

@@ -22,6 +22,7 @@ pub mod boot;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;
+pub mod control;
 #[cfg(feature = "dbus")]
 pub mod dbus;
 mod der;

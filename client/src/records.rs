@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use rota_artifact::ProvidesGlob;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::machine::{ArtifactInfo, DeploymentId, Health, Origin, SoftwareChange, Stage, Update};
+use crate::{
+    control::Controls,
+    machine::{ArtifactInfo, DeploymentId, Health, Origin, SoftwareChange, Stage, Update},
+};
 
 /// Marks the name of software of which nobody can say in what state it is.
 pub const INCONSISTENT_SUFFIX: &str = "_INCONSISTENT";
@@ -28,6 +31,13 @@ pub struct Records {
     /// How the update before ended.
     #[serde(default)]
     pub last_update: Option<LastUpdate>,
+    /// What may hold updates.
+    #[serde(
+        default,
+        skip_serializing_if = "Controls::is_empty",
+        deserialize_with = "Controls::deserialize_or_forget"
+    )]
+    pub controls: Controls,
     /// How the store of Mender's client looked when it was taken over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_over: Option<String>,

@@ -3,6 +3,8 @@
 use std::io;
 
 use anyhow::bail;
+#[cfg(feature = "dbus")]
+use rota_client::control::LocalMaps;
 use rota_client::records::Software;
 
 use super::{Device, Exit, bootstrap, presence::Presence, signal};
@@ -24,10 +26,12 @@ pub(super) fn run(device: &mut Device, force_bootstrap: bool) -> anyhow::Result<
         software.artifact_name
     ));
     #[cfg(feature = "dbus")]
-    if device.settings.dbus_enabled
-        && let Err(error) = rota_client::dbus::start(&device.authority(), &device.wake, &device.log)
-    {
-        device.log.warning(format_args!("no D-Bus: {error}"));
+    if device.settings.dbus_enabled {
+        let maps = LocalMaps::new(&device.paths, &device.settings, &device.wake);
+        let (authority, log) = (device.authority(), &device.log);
+        if let Err(error) = rota_client::dbus::start(&authority, maps, &device.wake, log) {
+            log.warning(format_args!("no D-Bus: {error}"));
+        }
     }
     #[expect(
         clippy::redundant_closure_for_method_calls,

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bootstrap;
+mod control_map;
 mod daemon;
 mod device;
 mod flash;
@@ -81,6 +82,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::AuthDaemon { force_bootstrap } => bootstrap::wait(&mut device, *force_bootstrap),
         Command::CheckUpdate => signal::check_update(&device),
         Command::SendInventory => signal::send_inventory(&device),
+        Command::ControlMap(maps) => control_map::run(&mut device, maps),
         Command::ShowArtifact(format) => show::artifact(&mut device, *format),
         Command::ShowProvides(format) => show::provides(&mut device, *format),
         Command::Status(format) => show::status(&mut device, *format),

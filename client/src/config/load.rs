@@ -193,6 +193,7 @@ impl Reader {
         set(&mut times.retry_limit, keys.seconds("StateScriptRetryTimeoutSeconds"));
         set(&mut times.retry_interval, keys.seconds("StateScriptRetryIntervalSeconds"));
         set(&mut settings.module_timeout, keys.seconds("ModuleTimeoutSeconds"));
+        apply_control_times(settings, keys);
         set_some(&mut settings.rootfs.part_a, keys.path("RootfsPartA"));
         set_some(&mut settings.rootfs.part_b, keys.path("RootfsPartB"));
         if let Some(dbus) = keys.object("DBus") {
@@ -221,6 +222,17 @@ impl Reader {
             self.settings.https_client = Some(client);
         }
     }
+}
+
+/// Mender's client takes 0 for not set.
+fn apply_control_times(settings: &mut Settings, keys: &Keys<'_>) {
+    let seconds = |key| keys.seconds(key).filter(|seconds| !seconds.is_zero());
+    let boot = seconds("UpdateControlMapBootExpirationTimeSeconds");
+    set(&mut settings.control_map_boot_expiration, boot);
+    let expiration = seconds("UpdateControlMapExpirationTimeSeconds");
+    set_some(&mut settings.control_map_expiration, expiration);
+    let interval = seconds("UpdateControlMapPollIntervalSeconds");
+    set_some(&mut settings.control_map_poll_interval, interval);
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

@@ -51,6 +51,12 @@ pub struct Settings {
     pub connection_timeout: Duration,
     pub script_times: ScriptTimes,
     pub module_timeout: Duration,
+    /// How long update control maps hold; twice the poll interval if not set.
+    pub control_map_expiration: Option<Duration>,
+    /// The same after the device was started, for maps from before.
+    pub control_map_boot_expiration: Duration,
+    /// How often the server's map is asked for during a deployment; the poll interval if not set.
+    pub control_map_poll_interval: Option<Duration>,
     /// `RootfsPartA`, `RootfsPartB` and, not a key of Mender's, `BootLoader`.
     pub rootfs: RootfsSettings,
     /// Where deployment logs go, if not to the data store.
@@ -95,6 +101,9 @@ impl Default for Settings {
                 retry_limit: seconds(1800),
             },
             module_timeout: seconds(14_400),
+            control_map_expiration: None,
+            control_map_boot_expiration: seconds(600),
+            control_map_poll_interval: None,
             rootfs: RootfsSettings::default(),
             update_log_path: None,
             log_level: None,

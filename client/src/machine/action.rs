@@ -1,15 +1,36 @@
 //! What the machine asks of its shell, and what it hears back.
 
-use super::{ArtifactInfo, Deployment, RebootNeed};
+use super::{ArtifactInfo, ControlPoint, Deployment, RebootNeed};
 
 /// What the server is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     Downloading,
+    PauseBeforeInstalling,
     Installing,
+    PauseBeforeRebooting,
     Rebooting,
+    PauseBeforeCommitting,
     Success,
     Failure,
+}
+
+impl Status {
+    /// The server's word for it.
+    pub fn as_str(self) -> &'static str {
+        use rota_rest::device::status;
+
+        match self {
+            Self::Downloading => status::DOWNLOADING,
+            Self::PauseBeforeInstalling => status::PAUSE_BEFORE_INSTALLING,
+            Self::Installing => status::INSTALLING,
+            Self::PauseBeforeRebooting => status::PAUSE_BEFORE_REBOOTING,
+            Self::Rebooting => status::REBOOTING,
+            Self::PauseBeforeCommitting => status::PAUSE_BEFORE_COMMITTING,
+            Self::Success => status::SUCCESS,
+            Self::Failure => status::FAILURE,
+        }
+    }
 }
 
 /// How hard to try.
@@ -136,6 +157,11 @@ pub enum Action {
     /// `Done`, `Failed`, or [`Event::Aborted`] when the server no longer wants the update.
     Report(Status, Retry),
     RunScripts(ScriptState, ScriptPoint),
+    /// Ask the update control maps whether the update may go on here: `Done`, `Failed`,
+    /// [`Event::Held`], or `Aborted`.
+    AskControl(ControlPoint),
+    /// Wait until the update control maps let go: `Done`, `Failed` or `Aborted`.
+    Hold(ControlPoint),
     /// Fetch the Artifact up to its payload and check that it fits: [`Event::Opened`] or `Failed`.
     OpenArtifact,
     /// Stream the payload that `OpenArtifact` left open to its module.
@@ -168,6 +194,8 @@ pub enum Event {
     Done,
     Failed,
     Aborted,
+    /// The update must wait.
+    Held,
     Due(Task),
     Polled(Option<Deployment>),
     Opened(ArtifactInfo),

@@ -18,6 +18,7 @@
 //! Mender's client, so that Update Modules and state scripts written for it behave the same here.
 
 mod action;
+mod control;
 mod model;
 mod phase;
 mod recovery;
@@ -29,6 +30,9 @@ pub(crate) mod tests;
 
 pub use action::{
     Action, Call, Event, Retry, ScriptPoint, ScriptState, SoftwareChange, Status, Task,
+};
+pub use control::{
+    ControlAction, ControlMap, ControlPoint, InvalidControlMap, Rule, Verdict, decide,
 };
 pub use model::{
     ArtifactInfo, Deployment, DeploymentId, FailedPart, Health, InvalidDeploymentId, Origin,

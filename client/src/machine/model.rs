@@ -101,6 +101,10 @@ pub enum Stage {
     BeforeInstall,
     /// A standalone update waits for `commit` or `rollback`.
     BeforeCommit,
+    /// Held before it is installed, the device restarts or what it installed is committed.
+    PauseInstall,
+    PauseReboot,
+    PauseCommit,
     /// The device has rebooted for an update that must not go on: the reboot counts as failed.
     RebootRefused,
     /// A standalone update was told to stop after its module committed it.
@@ -108,6 +112,13 @@ pub enum Stage {
     /// A newer client wrote a word that this one does not know.
     #[serde(other)]
     Unknown,
+}
+
+impl Stage {
+    /// Whether the update is held.
+    pub fn is_pause(self) -> bool {
+        matches!(self, Self::PauseInstall | Self::PauseReboot | Self::PauseCommit)
+    }
 }
 
 /// How a module wants the device restarted.

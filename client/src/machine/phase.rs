@@ -1,8 +1,8 @@
 //! The points of an update: what is done at each, and what is journaled before.
 
 use super::{
-    Action, Call, Health, Journal, RebootNeed, Retry, ScriptPoint, ScriptState, SoftwareChange,
-    Stage, Status, StopPoint, Update,
+    Action, Call, ControlPoint, Health, Journal, RebootNeed, Retry, ScriptPoint, ScriptState,
+    SoftwareChange, Stage, Status, StopPoint, Update,
 };
 
 /// A point in an update. Each has one action.
@@ -15,6 +15,9 @@ pub enum Phase {
     DownloadLeave,
     DownloadError,
 
+    AskBeforeInstall,
+    PauseBeforeInstall,
+    HoldBeforeInstall,
     ReportInstalling,
     InstallEnter,
     Install,
@@ -22,6 +25,9 @@ pub enum Phase {
     InstallError,
     AskReboot,
 
+    AskBeforeReboot,
+    PauseBeforeReboot,
+    HoldBeforeReboot,
     ReportRebooting,
     RebootEnter,
     Reboot,
@@ -30,6 +36,11 @@ pub enum Phase {
     RebootError,
 
     DropToken,
+    /// After a restart in a pause: does the new software still run?
+    VerifyHeld,
+    AskBeforeCommit,
+    PauseBeforeCommit,
+    HoldBeforeCommit,
     /// The last thing before the commit: can the new software still talk to the server?
     ConfirmServer,
     CommitEnter,
@@ -88,6 +99,9 @@ impl Phase {
                 (Stage::RollbackReboot, Journal::Attempt)
             }
             Self::DownloadEnter | Self::StorePayload => (Stage::UpdateStore, Journal::Required),
+            Self::PauseBeforeInstall => (Stage::PauseInstall, Journal::Attempt),
+            Self::PauseBeforeReboot => (Stage::PauseReboot, Journal::Attempt),
+            Self::PauseBeforeCommit => (Stage::PauseCommit, Journal::Attempt),
             Self::InstallEnter => (Stage::UpdateInstall, Journal::Required),
             Self::RebootEnter => (Stage::Reboot, Journal::Required),
             Self::VerifyReboot => (Stage::AfterReboot, Journal::Required),
@@ -115,6 +129,9 @@ impl Phase {
             Self::DownloadLeave => Action::RunScripts(S::Download, Leave),
             Self::DownloadError => Action::RunScripts(S::Download, Error),
 
+            Self::AskBeforeInstall => Action::AskControl(ControlPoint::Install),
+            Self::PauseBeforeInstall => pause(Status::PauseBeforeInstalling),
+            Self::HoldBeforeInstall => Action::Hold(ControlPoint::Install),
             Self::ReportInstalling => Action::Report(Status::Installing, Retry::No),
             Self::InstallEnter => Action::RunScripts(S::ArtifactInstall, Enter),
             Self::Install => Action::CallModule(Call::ArtifactInstall),
@@ -122,14 +139,20 @@ impl Phase {
             Self::InstallError => Action::RunScripts(S::ArtifactInstall, Error),
             Self::AskReboot | Self::AskRollbackReboot => Action::AskReboot,
 
+            Self::AskBeforeReboot => Action::AskControl(ControlPoint::Reboot),
+            Self::PauseBeforeReboot => pause(Status::PauseBeforeRebooting),
+            Self::HoldBeforeReboot => Action::Hold(ControlPoint::Reboot),
             Self::ReportRebooting => Action::Report(Status::Rebooting, Retry::No),
             Self::RebootEnter => Action::RunScripts(S::ArtifactReboot, Enter),
             Self::Reboot => reboot(update.reboot, Call::ArtifactReboot),
-            Self::VerifyReboot => Action::CallModule(Call::ArtifactVerifyReboot),
+            Self::VerifyReboot | Self::VerifyHeld => Action::CallModule(Call::ArtifactVerifyReboot),
             Self::RebootLeave => Action::RunScripts(S::ArtifactReboot, Leave),
             Self::RebootError => Action::RunScripts(S::ArtifactReboot, Error),
 
             Self::DropToken => Action::DropToken,
+            Self::AskBeforeCommit => Action::AskControl(ControlPoint::Commit),
+            Self::PauseBeforeCommit => pause(Status::PauseBeforeCommitting),
+            Self::HoldBeforeCommit => Action::Hold(ControlPoint::Commit),
             Self::ConfirmServer => Action::Report(Status::Installing, Retry::UntilGivenUp),
             Self::CommitEnter => Action::RunScripts(S::ArtifactCommit, Enter),
             Self::CheckScripts => Action::CheckScripts,
@@ -177,6 +200,10 @@ fn stop(before: StopPoint) -> Journal {
         }
         StopPoint::RollbackEnter | StopPoint::FailureEnter | StopPoint::Cleanup => Journal::Attempt,
     }
+}
+
+fn pause(status: Status) -> Action {
+    Action::Report(status, Retry::No)
 }
 
 /// `Module` as well as `No`: the question is only asked again after a rollback, and a module that

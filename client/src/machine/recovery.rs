@@ -1,6 +1,8 @@
 //! Where an interrupted update goes on after a power cut or a restart.
 
-use super::{FailedPart, Health, Journal, MAX_SAVES, Phase, Stage, Transition, Update, route};
+use super::{
+    FailedPart, Health, Journal, MAX_SAVES, Phase, RebootNeed, Stage, Transition, Update, route,
+};
 
 /// Reading the journal back counts as much as writing it twice, so that a device which loses power
 /// again and again at the same point gives up in the end.
@@ -12,7 +14,13 @@ const SAVES_PER_RESTART: u32 = 2;
 /// reboot; whatever may run twice runs again.
 pub fn recover(mut update: Update) -> Transition {
     update.is_resumed = true;
-    update.saves = update.saves.saturating_add(SAVES_PER_RESTART);
+    update.saves = update.saves.saturating_add(match update.stage {
+        // The software is the old one, which may restart as often as it likes.
+        Stage::PauseInstall => 0,
+        // New software that restarts again and again is no better for having to wait.
+        Stage::PauseReboot | Stage::PauseCommit => 1,
+        _ => SAVES_PER_RESTART,
+    });
     if update.saves > MAX_SAVES {
         return route::enter_state_loop(update);
     }
@@ -23,6 +31,10 @@ pub fn recover(mut update: Update) -> Transition {
         }
         Stage::Reboot => Phase::VerifyReboot,
         Stage::RebootRefused => Phase::RebootError,
+        Stage::PauseInstall => Phase::AskBeforeInstall,
+        Stage::PauseReboot => Phase::AskBeforeReboot,
+        Stage::PauseCommit if update.reboot == RebootNeed::No => Phase::AskBeforeCommit,
+        Stage::PauseCommit => Phase::VerifyHeld,
         Stage::UpdateAfterCommit => Phase::CommitLeave,
         Stage::Rollback => Phase::RollbackEnter,
         Stage::RollbackReboot | Stage::AfterRollbackReboot => Phase::VerifyRollbackReboot,

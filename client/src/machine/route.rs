@@ -10,7 +10,8 @@ pub(super) fn enter(phase: Phase, mut update: Update) -> Transition {
     let journal = match phase.journal(&update) {
         None => Journal::No,
         Some((stage, journal)) => {
-            update.saves = update.saves.saturating_add(1);
+            // To wait is not to go in circles.
+            update.saves = update.saves.saturating_add(u32::from(!stage.is_pause()));
             if update.saves > MAX_SAVES && !update.is_standalone() {
                 return enter_state_loop(update);
             }
@@ -40,6 +41,9 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         | P::StorePayload
         | P::DownloadLeave
         | P::DownloadError
+        | P::AskBeforeInstall
+        | P::PauseBeforeInstall
+        | P::HoldBeforeInstall
         | P::ReportInstalling => download(phase, &mut update, event),
 
         P::InstallEnter if done => P::Install,
@@ -49,6 +53,9 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         P::InstallError => failed(&mut update, Install, P::AskRollback),
 
         P::AskReboot
+        | P::AskBeforeReboot
+        | P::PauseBeforeReboot
+        | P::HoldBeforeReboot
         | P::ReportRebooting
         | P::RebootEnter
         | P::Reboot
@@ -56,7 +63,12 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         | P::RebootLeave
         | P::RebootError => rebooting(phase, &mut update, event),
 
-        P::DropToken => P::ConfirmServer,
+        P::DropToken => P::AskBeforeCommit,
+        P::VerifyHeld if done => P::AskBeforeCommit,
+        P::VerifyHeld => P::RebootError,
+        P::AskBeforeCommit | P::HoldBeforeCommit if done => P::ConfirmServer,
+        P::AskBeforeCommit if event == Event::Held => P::PauseBeforeCommit,
+        P::PauseBeforeCommit if event != Event::Aborted => P::HoldBeforeCommit,
         P::ConfirmServer if done => P::CommitEnter,
         P::CommitEnter if done => P::CheckScripts,
         P::CheckScripts if done => P::Commit,
@@ -66,7 +78,11 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
             P::CommitLeave
         }
         P::CommitEnter | P::CheckScripts | P::Commit => P::CommitError,
-        P::ConfirmServer | P::CommitError => failed(&mut update, Commit, P::AskRollback),
+        P::AskBeforeCommit
+        | P::PauseBeforeCommit
+        | P::HoldBeforeCommit
+        | P::ConfirmServer
+        | P::CommitError => failed(&mut update, Commit, P::AskRollback),
         P::CommitLeave if done => P::Record,
         P::CommitLeave if update.is_standalone() => failed(&mut update, Commit, P::Record),
         P::CommitLeave => P::CommitLeaveError,
@@ -141,6 +157,14 @@ fn download(phase: Phase, update: &mut Update, event: Event) -> Phase {
             P::Cleanup
         }
         (P::ReportDownloading, _) => P::DownloadEnter,
+        (P::AskBeforeInstall, Event::Held) => P::PauseBeforeInstall,
+        (P::AskBeforeInstall | P::HoldBeforeInstall, Event::Done) => P::ReportInstalling,
+        (P::PauseBeforeInstall, Event::Aborted)
+        | (P::AskBeforeInstall | P::HoldBeforeInstall, _) => {
+            update.fail_untouched(FailedPart::Install);
+            P::Cleanup
+        }
+        (P::PauseBeforeInstall, _) => P::HoldBeforeInstall,
         (P::ReportInstalling, _) => P::InstallEnter,
         (P::OpenArtifact, Event::Opened(artifact)) => {
             update.artifact = Some(artifact);
@@ -164,7 +188,7 @@ fn download(phase: Phase, update: &mut Update, event: Event) -> Phase {
             update.reach(Milestone::Streamed);
             P::InstallEnter
         }
-        (P::DownloadLeave, _) if done => P::ReportInstalling,
+        (P::DownloadLeave, _) if done => P::AskBeforeInstall,
         _ => P::DownloadError,
     }
 }
@@ -188,12 +212,16 @@ fn rebooting(phase: Phase, update: &mut Update, event: Event) -> Phase {
                     P::AskDecision
                 }
                 RebootNeed::No => P::DropToken,
-                RebootNeed::Module | RebootNeed::System => P::ReportRebooting,
+                RebootNeed::Module | RebootNeed::System => P::AskBeforeReboot,
             }
         }
-        (P::AskReboot | P::RebootError, _) | (P::ReportRebooting, Event::Aborted) => {
+        (P::AskBeforeReboot, Event::Held) => P::PauseBeforeReboot,
+        (P::AskBeforeReboot | P::HoldBeforeReboot, Event::Done) => P::ReportRebooting,
+        (P::AskReboot | P::AskBeforeReboot | P::HoldBeforeReboot | P::RebootError, _)
+        | (P::PauseBeforeReboot | P::ReportRebooting, Event::Aborted) => {
             failed(update, FailedPart::Install, P::AskRollback)
         }
+        (P::PauseBeforeReboot, _) => P::HoldBeforeReboot,
         (P::ReportRebooting, _) => P::RebootEnter,
         (P::RebootEnter, _) if done => P::Reboot,
         (P::Reboot, _) if done => P::VerifyReboot,

@@ -153,10 +153,13 @@ pub fn resume_standalone(update: Update, wishes: Wishes) -> Transition {
         Stage::Rollback => Phase::RollbackEnter,
         Stage::UpdateError => Phase::FailureEnter,
         Stage::Cleanup => Phase::Cleanup,
-        // The reboots are never entered by hand.
+        // Pauses and reboots are never entered by hand.
         Stage::UpdateInstall
         | Stage::Reboot
         | Stage::AfterReboot
+        | Stage::PauseInstall
+        | Stage::PauseReboot
+        | Stage::PauseCommit
         | Stage::RebootRefused
         | Stage::RollbackReboot
         | Stage::AfterRollbackReboot

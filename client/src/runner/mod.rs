@@ -3,6 +3,7 @@
 //! The runner decides nothing about updates. Everything that it touches stands behind a trait, so
 //! that tests can stop it between any two steps, as a power cut would.
 
+mod control;
 mod perform;
 mod schedule;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use rota_rest::device::Attribute;
 use crate::{
     clock::Clock,
     config::Settings,
+    control::ControlTimes,
     inventory::InventoryError,
     journal::{JournalError, Store},
     log::{DeploymentLogs, Log, chain},
@@ -68,6 +70,7 @@ pub struct Runner<'a> {
     world: World<'a>,
     schedule: Schedule,
     retry: Retries,
+    control_times: ControlTimes,
     /// What a standalone update installs.
     artifact: Option<Source>,
     is_in_deployment: bool,
@@ -88,6 +91,7 @@ impl<'a> Runner<'a> {
             world,
             schedule: Schedule::new(settings),
             retry,
+            control_times: ControlTimes::new(settings),
             artifact: None,
             is_in_deployment: false,
         }
@@ -95,7 +99,8 @@ impl<'a> Runner<'a> {
 
     /// Takes up what was interrupted, then asks for updates until the process is to end.
     pub fn run_daemon(&mut self) -> Result<Ended, JournalError> {
-        let interrupted = self.world.store.read()?.update;
+        let mut records = self.world.store.read()?;
+        let interrupted = records.update.take().map(|update| self.after_restart(update, &records));
         let deployment = interrupted.as_ref().and_then(Update::deployment).cloned();
         let first = match (interrupted, deployment) {
             (Some(update), Some(deployment)) => {

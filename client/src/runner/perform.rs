@@ -63,6 +63,8 @@ impl Runner<'_> {
     fn perform_on(&mut self, update: &Update, action: Action) -> Outcome {
         match action {
             Action::Report(status, retry) => self.report(update, status, retry),
+            Action::AskControl(point) => self.ask_control(update, point),
+            Action::Hold(point) => self.hold(update, point),
             Action::OpenArtifact => self.open_artifact(update),
             Action::StorePayload => {
                 let outcome = self.world.installer.store();
@@ -138,6 +140,9 @@ impl Runner<'_> {
                 match &offer {
                     Some(Deployment { id, .. }) => {
                         self.world.log.info(format_args!("deployment {id} is for this device"));
+                        if let Err(error) = self.begin_control(id) {
+                            return self.failed("the update control map", &error);
+                        }
                     }
                     None => self.world.log.debug("no update"),
                 }
@@ -186,7 +191,7 @@ impl Runner<'_> {
         let Some(Deployment { id, .. }) = update.deployment() else {
             return Outcome::Event(Event::Done);
         };
-        self.world.log.info(format_args!("status: {}", format!("{status:?}").to_lowercase()));
+        self.world.log.info(format_args!("status: {}", status.as_str()));
         self.with_retries("the status report", retry, |runner| {
             runner.world.server.report(id, status)
         })
@@ -305,6 +310,7 @@ impl Runner<'_> {
         let outcome = self.world.store.change(&mut |records: &mut Records| {
             records.update = None;
             records.last_update = Some(update.into());
+            records.controls.end();
         });
         if let Err(error) = &outcome {
             self.world.log.error(chain(error));
@@ -328,7 +334,7 @@ impl Runner<'_> {
     }
 
     /// A failure, unless it only failed because the process is to end.
-    fn failed(&self, what: impl Display, error: &dyn std::error::Error) -> Outcome {
+    pub(super) fn failed(&self, what: impl Display, error: &dyn std::error::Error) -> Outcome {
         if self.world.clock.check().is_err() {
             return Outcome::Stop;
         }

@@ -19,6 +19,7 @@ mod wire;
 use std::time::Duration;
 
 use rota_rest::device::{Attribute, LogMessage};
+use serde_json::Value;
 
 pub use authority::{Authority, Token};
 #[cfg(feature = "dbus")]
@@ -53,6 +54,11 @@ pub trait Server {
         deployment: &Deployment,
         software: &Software,
     ) -> Result<Source, ServerError>;
+    /// The map that controls a deployment, as JSON: the one that came with it, the first time, and
+    /// then what the server says now. `None` if it has none; `Aborted` if the deployment is over.
+    fn control_map(&mut self, _id: &DeploymentId) -> Result<Option<Value>, ServerError> {
+        Ok(None)
+    }
     /// Forgets the token, so that the next request must get a new one.
     fn drop_token(&mut self);
 }
@@ -109,18 +115,5 @@ impl ServerError {
             Self::Http(error) => error.may_pass(),
             _ => true,
         }
-    }
-}
-
-/// The protocol's word for a status.
-fn status_word(status: Status) -> &'static str {
-    use rota_rest::device::status;
-
-    match status {
-        Status::Downloading => status::DOWNLOADING,
-        Status::Installing => status::INSTALLING,
-        Status::Rebooting => status::REBOOTING,
-        Status::Success => status::SUCCESS,
-        Status::Failure => status::FAILURE,
     }
 }

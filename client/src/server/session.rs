@@ -6,12 +6,12 @@ use ring::digest::{SHA256, digest};
 use rota_rest::device::{
     Attribute, DeploymentLog, DeviceProvides, Instructions, LogMessage, NextRequest, StatusReport,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use ureq::http::Method;
 
 use super::{
     Authority, Server, ServerError, Token, Trust, download::Download, http::Answer, link::Link,
-    status_word,
 };
 use crate::{
     clock::TimeOfDay,
@@ -27,6 +27,7 @@ use crate::{
 const INVENTORY: &str = "/api/devices/v1/inventory/device/attributes";
 const NEXT_V1: &str = "/api/devices/v1/deployments/device/deployments/next";
 const NEXT_V2: &str = "/api/devices/v2/deployments/device/deployments/next";
+const DEPLOYMENTS_V2: &str = "/api/devices/v2/deployments/device/deployments";
 const DEPLOYMENTS: &str = "/api/devices/v1/deployments/device/deployments";
 
 /// What each retry of `RetryDownloadCount` stands for: Mender's clients pause so long.
@@ -79,11 +80,27 @@ pub struct Session {
     log: Log,
     /// Checksum of the inventory that the server has, and under which token it got it.
     inventory_sent: Option<(u64, Vec<u8>)>,
+    /// The control map that the last poll brought, until somebody asks for it.
+    offered_map: Option<(DeploymentId, Option<Value>)>,
+}
+
+/// What a server answers to a poll.
+#[derive(Deserialize)]
+struct Offer {
+    #[serde(flatten)]
+    instructions: Instructions,
+    #[serde(flatten)]
+    control: Control,
+}
+
+#[derive(Deserialize)]
+struct Control {
+    update_control_map: Option<Value>,
 }
 
 impl Session {
     pub fn new(authority: Authority, wake: Wake, log: Log) -> Self {
-        Self { authority, wake, log, inventory_sent: None }
+        Self { authority, wake, log, inventory_sent: None, offered_map: None }
     }
 
     /// Opens what lies at an address; reading it survives lost connections.
@@ -151,7 +168,7 @@ impl Session {
             percent_encode(&provides.device_type)
         );
         let v1 = encode(WHAT, &provides)?;
-        let v2 = NextRequest { device_provides: provides, update_control_map: false };
+        let v2 = NextRequest { device_provides: provides, update_control_map: true };
         let answer = self.call(&Method::POST, NEXT_V2, &encode(WHAT, &v2)?)?;
         if answer.status != 404 {
             return Ok(answer);
@@ -172,14 +189,39 @@ impl Server for Session {
         let answer =
             self.ask_for_deployment(DeviceProvides { device_type, artifact_name, other })?;
         match answer.status {
-            200 => read_instructions(&answer.body).map(Some),
+            200 => {
+                let (deployment, map) = read_offer(&answer.body)?;
+                self.offered_map = Some((deployment.id.clone(), map));
+                Ok(Some(deployment))
+            }
             204 => Ok(None),
             _ => Err(answer.refusal("a poll")),
         }
     }
 
+    fn control_map(&mut self, id: &DeploymentId) -> Result<Option<Value>, ServerError> {
+        if let Some((_, map)) = self.offered_map.take().filter(|(offered, _)| offered == id) {
+            return Ok(map);
+        }
+        let path = format!("{DEPLOYMENTS_V2}/{id}/update_control_map");
+        let answer = self.call(&Method::GET, &path, &[])?;
+        match answer.status {
+            200 => {
+                let read: Result<Control, _> = serde_json::from_slice(&answer.body);
+                let malformed = |error: serde_json::Error| ServerError::Malformed {
+                    what: "an update control map",
+                    problem: error.to_string(),
+                };
+                read.map(|control| control.update_control_map).map_err(malformed)
+            }
+            204 => Ok(None),
+            404 => Err(ServerError::Aborted),
+            _ => Err(answer.refusal("an update control map")),
+        }
+    }
+
     fn report(&mut self, id: &DeploymentId, status: Status) -> Result<(), ServerError> {
-        let report = StatusReport { status: status_word(status).to_owned(), substate: None };
+        let report = StatusReport { status: status.as_str().to_owned(), substate: None };
         let body = encode("a status report", &report)?;
         let answer = self.call(&Method::PUT, &format!("{DEPLOYMENTS}/{id}/status"), &body)?;
         match answer.status {
@@ -241,14 +283,14 @@ pub(super) fn encode(what: &'static str, body: &impl Serialize) -> Result<Vec<u8
         .map_err(|error| ServerError::Malformed { what, problem: error.to_string() })
 }
 
-fn read_instructions(body: &[u8]) -> Result<Deployment, ServerError> {
+fn read_offer(body: &[u8]) -> Result<(Deployment, Option<Value>), ServerError> {
     let malformed = |problem| ServerError::Malformed { what: "a poll", problem };
-    let instructions: Instructions =
+    let Offer { instructions, control } =
         serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
     let id = DeploymentId::try_from(instructions.id).map_err(|e| malformed(e.to_string()))?;
     let uri = instructions.artifact.source.uri;
     if uri.starts_with("https://") || uri.starts_with("http://") {
-        Ok(Deployment { id, uri })
+        Ok((Deployment { id, uri }, control.update_control_map))
     } else {
         Err(malformed(format!("the download link {uri:?} is neither https nor http")))
     }

@@ -80,11 +80,15 @@ struct Source {
     uri: String,
 }
 
-/// The deployment that the old client had begun and not ended.
-pub(super) fn interrupted(store: &OldStore) -> Result<Option<Update>, StateError> {
+/// The deployment that the old client had begun and not ended. `is_controlled`: control maps may
+/// have held it.
+pub(super) fn interrupted(
+    store: &OldStore,
+    is_controlled: bool,
+) -> Result<Option<Update>, StateError> {
     let Some(state) = state(store)? else { return Ok(None) };
     let id = state.update_info.id.clone();
-    let Some(stage) = stage(&state.name) else { return Ok(None) };
+    let Some(stage) = stage(&state.name, is_controlled) else { return Ok(None) };
     let uri = state.update_info.artifact.source.as_ref().map(|source| source.uri.clone());
     let deployment = Deployment { id: DeploymentId::try_from(id)?, uri: uri.unwrap_or_default() };
     let is_recorded =
@@ -113,8 +117,10 @@ fn state(store: &OldStore) -> Result<Option<State>, StateError> {
 }
 
 /// Where the update goes on; `None` if it was over.
-fn stage(name: &str) -> Option<Stage> {
+fn stage(name: &str, is_controlled: bool) -> Option<Stage> {
     Some(match name {
+        // It waits here with the whole payload on the device.
+        "update-after-store" if is_controlled => Stage::PauseInstall,
         "update-fetch" | "update-store" | "fetch-install-retry-wait" | "update-after-store" => {
             Stage::UpdateStore
         }

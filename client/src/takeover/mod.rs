@@ -24,11 +24,14 @@ mod tests;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use serde::Deserialize;
+
 use crate::{
     config::{Paths, Settings, read_device_type},
+    control::Controls,
     journal::{JournalError, Store},
     log::{Log, chain},
-    machine::{Stage, Update},
+    machine::{ControlMap, Stage, Update},
     modules::lay_out_missing_tree,
     records::{Records, Software},
 };
@@ -96,6 +99,7 @@ fn is_news(records: &Records, looks: &str) -> bool {
 struct Found {
     software: Option<Software>,
     update: Option<Update>,
+    maps: Vec<ControlMap>,
     looks: String,
 }
 
@@ -106,7 +110,9 @@ impl Found {
             artifact_group: store.text("artifact-group"),
             provides: provides(store, log),
         });
-        let update = match deployment::interrupted(store) {
+        let maps = control_maps(store);
+        let is_controlled = maps.as_ref().is_some_and(|maps| !maps.is_empty());
+        let update = match deployment::interrupted(store, is_controlled) {
             Ok(update) => update,
             Err(error) => {
                 log.warning(format_args!(
@@ -124,8 +130,8 @@ impl Found {
                 None
             })
         });
-        let update = update.map(|update| obey_control_maps(update, store));
-        Self { software, update, looks }
+        let update = if maps.is_none() { update.map(refuse_reboot) } else { update };
+        Self { software, update, maps: maps.unwrap_or_default(), looks }
     }
 
     fn announce(&self, log: &Log) {
@@ -165,6 +171,8 @@ impl Found {
             records.software.clone_from(&self.software);
         }
         records.update.clone_from(&self.update);
+        let id = self.update.as_ref().and_then(Update::deployment).map(|it| it.id.as_str());
+        records.controls = Controls::taken_over(self.maps.clone(), id);
         records.taken_over = Some(self.looks.clone());
     }
 }
@@ -179,17 +187,26 @@ fn provides(store: &OldStore, log: &Log) -> BTreeMap<String, String> {
     })
 }
 
-/// Maps that controlled a deployment of the Go client are not understood here, so their word on what
-/// comes after the reboot is taken to be no; Mender's own later clients do the same.
-fn obey_control_maps(update: Update, store: &OldStore) -> Update {
-    let has_maps =
-        store.get("update-control-maps").is_some_and(|json| {
-            match serde_json::from_slice::<BTreeMap<String, Option<Vec<serde_json::Value>>>>(json) {
-                Ok(lists) => lists.values().flatten().any(|list| !list.is_empty()),
-                Err(_) => !json.is_empty(),
-            }
-        });
-    if has_maps && update.stage == Stage::Reboot {
+/// The maps that controlled the Go client's deployments. `None` if they are not understood.
+fn control_maps(store: &OldStore) -> Option<Vec<ControlMap>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Lists {
+        active: Option<Vec<ControlMap>>,
+        expired: Option<Vec<ControlMap>>,
+    }
+    let json = store.get("update-control-maps").unwrap_or_default();
+    if json.is_empty() {
+        return Some(Vec::new());
+    }
+    let Lists { active, expired } = serde_json::from_slice(json).ok()?;
+    Some([active, expired].into_iter().flatten().flatten().collect())
+}
+
+/// What maps that are not understood would have said after the reboot is taken to be no, as Mender's
+/// own later clients do, which have no maps.
+fn refuse_reboot(update: Update) -> Update {
+    if update.stage == Stage::Reboot {
         Update { stage: Stage::RebootRefused, ..update }
     } else {
         update

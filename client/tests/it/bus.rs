@@ -30,6 +30,7 @@ use crate::{
 };
 
 const NAME: &str = "io.mender.AuthenticationManager";
+const UPDATES: &str = "io.mender.UpdateManager";
 const OBJECT: &str = "/io/mender/AuthenticationManager";
 const INTERFACE: &str = "io.mender.Authentication1";
 const CONNECT: &str = "/api/devices/v1/deviceconnect/connect";
@@ -38,7 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// As the system's bus is set up, and our policy beside it.
 fn bus_config(socket: &Path) -> String {
-    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/dbus").join(NAME);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/dbus");
+    let policies = [NAME, UPDATES]
+        .map(|name| format!("<include>{}.conf</include>", folder.join(name).display()));
     format!(
         r#"<busconfig><type>system</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>
         <policy context="default"><allow user="*"/><deny own="*"/>
@@ -50,9 +53,9 @@ fn bus_config(socket: &Path) -> String {
         <allow send_destination="org.freedesktop.DBus"/></policy>
         <policy user="root"><allow send_destination="org.freedesktop.DBus"
         send_interface="org.freedesktop.DBus.Monitoring"/></policy>
-        <include>{}.conf</include></busconfig>"#,
+        {}</busconfig>"#,
         socket.display(),
-        policy.display()
+        policies.concat()
     )
 }
 
@@ -356,5 +359,35 @@ fn debians_mender_connect_reaches_the_server_through_the_client() {
     });
     assert_eq!(connections(&rota.server.requests()), ["Bearer token1", "Bearer token2"]);
     assert_eq!(rota.tokens.load(Ordering::SeqCst), 2);
+    daemon.stop();
+}
+
+#[test]
+fn programs_on_the_device_hold_updates_over_the_bus() {
+    let (device, bus, _rota, daemon) = start();
+    bus.call_until("GetJwtToken", |answer| answer.contains("token"));
+    let address = format!("--address={}", bus.address());
+    let set = |json: &str| {
+        let call = ["call", UPDATES, "/io/mender/UpdateManager", "io.mender.Update1"];
+        let method = ["SetUpdateControlMap", "s", json];
+        let words = [&[address.as_str()][..], &call, &method].concat();
+        Command::new("busctl").args(words).output().expect("busctl is installed")
+    };
+    // The name is taken right behind the other one's.
+    let started = Instant::now();
+    let map = r#"{"id": "console", "states": {"ArtifactInstall_Enter": {"action": "pause"}}}"#;
+    let mut output = set(map);
+    while !output.status.success() {
+        assert!(started.elapsed() < PATIENCE, "{output:?}");
+        output = set(map);
+    }
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "i 1800");
+    let shown = device.run(&["control-map", "show"]).stdout();
+    assert!(shown.contains(r#""id":"console""#), "{shown}");
+
+    let refused = set(r#"{"id": "console", "priority": 11}"#);
+    assert!(!refused.status.success());
+    let reason = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(reason.contains("priority 11"), "{reason}");
     daemon.stop();
 }

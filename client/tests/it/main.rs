@@ -6,6 +6,7 @@
 #[cfg(feature = "dbus")]
 mod bus;
 mod commands;
+mod control;
 mod daemon;
 mod device;
 mod download;

@@ -12,7 +12,9 @@ use std::{
 use lexopt::prelude::*;
 use rota_client::{log::Level, machine::StopPoint, snapshot::Compression};
 
-use super::{program::Program, setup, show::Format, snapshot, standalone::ByHand};
+use super::{
+    control_map::Maps, program::Program, setup, show::Format, snapshot, standalone::ByHand,
+};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,7 @@ pub(super) enum Command {
     AuthDaemon { force_bootstrap: bool },
     CheckUpdate,
     SendInventory,
+    ControlMap(Maps),
     ShowArtifact(Format),
     ShowProvides(Format),
     Status(Format),
@@ -249,6 +252,7 @@ impl Line {
             Some("bootstrap") => (Command::Bootstrap { force: force_bootstrap }, BOOTSTRAP),
             Some("check-update") => (Command::CheckUpdate, NONE),
             Some("send-inventory") => (Command::SendInventory, NONE),
+            Some("control-map") => (Command::ControlMap(maps(&mut words)?), NONE),
             Some("show-artifact") => (Command::ShowArtifact(self.format), SHOW),
             Some("show-provides") => (Command::ShowProvides(self.format), SHOW),
             Some("status") => (Command::Status(self.format), SHOW),
@@ -323,6 +327,17 @@ fn offers(program: Program, command: &str) -> bool {
         // Has a grammar of its own.
         Program::MenderFlash => false,
         Program::MenderAuth => matches!(command, "bootstrap" | "daemon"),
+    }
+}
+
+fn maps(words: &mut impl Iterator<Item = OsString>) -> Result<Maps, lexopt::Error> {
+    const WANTED: &str = "control-map needs one of: set FILE, set -, show, clear";
+    let what = words.next().ok_or(WANTED)?;
+    match what.to_str() {
+        Some("set") => Ok(Maps::Set(words.next().ok_or(WANTED)?)),
+        Some("show") => Ok(Maps::Show),
+        Some("clear") => Ok(Maps::Clear),
+        _ => Err(WANTED.into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The machine in a scripted world: what it runs, what it reports, what it leaves behind.
 
+mod control;
 mod matrix;
 mod random;
 pub(crate) mod rows;
@@ -27,6 +28,8 @@ pub(super) struct World {
     pub(super) writes: u32,
     /// What fails to be written once.
     pub(super) unwritable: Option<&'static str>,
+    /// What control maps say when they are asked, and what they say in the end; elsewhere nothing.
+    pub(super) control: Vec<(ControlPoint, Event, Event)>,
     /// Whether the daemon is started again after a power cut.
     pub(super) recovers: bool,
     /// The download call of a module that wants to know the sizes.
@@ -53,6 +56,7 @@ impl Default for World {
             empty: false,
             writes: u32::MAX,
             unwritable: None,
+            control: Vec::new(),
             recovers: true,
             wants_sizes: false,
             calls: Vec::new(),
@@ -222,15 +226,34 @@ impl World {
             Action::CheckScripts => self.quietly("scripts-version"),
             Action::Wait => Outcome::Event(Event::Due(Task::Poll)),
             Action::Poll => Outcome::Event(Event::Polled(Some(deployment()))),
+            Action::AskControl(point) => self.control(point, "ask", |(_, asked, _)| asked),
+            Action::Hold(point) => self.control(point, "hold", |(_, _, end)| end),
             Action::DropToken | Action::UploadLog | Action::SendInventory => {
                 Outcome::Event(Event::Done)
             }
         }
     }
 
+    fn control(
+        &mut self,
+        point: ControlPoint,
+        name: &str,
+        answer: impl Fn(&(ControlPoint, Event, Event)) -> &Event,
+    ) -> Outcome {
+        let said =
+            self.control.iter().find(|(at, ..)| *at == point).map(|said| answer(said).clone());
+        match self.quietly(&format!("{name} {}", point.as_str())) {
+            Outcome::Event(Event::Done) => Outcome::Event(said.unwrap_or(Event::Done)),
+            other => other,
+        }
+    }
+
     fn report(&mut self, status: Status, retry: Retry) -> Outcome {
         let letter = match status {
             Status::Downloading => 'D',
+            Status::PauseBeforeInstalling => 'i',
+            Status::PauseBeforeRebooting => 'r',
+            Status::PauseBeforeCommitting => 'c',
             Status::Installing => 'I',
             Status::Rebooting => 'R',
             Status::Success => 'S',

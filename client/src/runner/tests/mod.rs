@@ -1,5 +1,6 @@
 //! Whole updates through the runner.
 
+mod control;
 mod crash;
 mod matrix;
 mod scripted;

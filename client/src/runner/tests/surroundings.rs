@@ -219,6 +219,9 @@ impl Server for Played {
     fn report(&mut self, _: &DeploymentId, status: Status) -> Result<(), ServerError> {
         let letter = match status {
             Status::Downloading => 'D',
+            Status::PauseBeforeInstalling => 'i',
+            Status::PauseBeforeRebooting => 'r',
+            Status::PauseBeforeCommitting => 'c',
             Status::Installing => 'I',
             Status::Rebooting => 'R',
             Status::Success => 'S',

@@ -1,6 +1,6 @@
 //! What each record of an old client becomes.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::PathBuf, time::Duration};
 
 use tempfile::TempDir;
 
@@ -9,6 +9,9 @@ use super::{
     load,
 };
 use crate::{
+    clock::Moment,
+    config::Settings,
+    control::ControlTimes,
     journal::{FileStore, Store},
     log::{Level, Log},
     machine::{Deployment, DeploymentId, Health, Origin, RebootNeed, Stage, Update},
@@ -270,6 +273,31 @@ fn an_update_by_hand_goes_on_where_it_was() {
         let update = Left::new(&[("standalone-state", &cpp)]).take_over().update.unwrap();
         assert_eq!((update.stage, update.health), (stage, health), "{in_state}");
         assert_eq!(update.artifact.unwrap().clears_provides, None);
+    }
+}
+
+#[test]
+fn control_maps_of_the_go_client_go_on_holding_its_deployment() {
+    let maps = format!(
+        r#"{{"active":[{{"id":"{ID}","priority":1,"states":{{"ArtifactInstall_Enter":
+        {{"action":"pause","on_map_expire":"continue","on_action_executed":"pause"}}}}}},
+        {{"id":"local","priority":0,"states":{{}}}}],"expired":null}}"#
+    );
+    for (name, stage) in [
+        ("update-after-store", Stage::PauseInstall),
+        ("update-store", Stage::UpdateStore),
+        ("reboot", Stage::Reboot),
+    ] {
+        let state = go(name, "", "rollback-supported");
+        let left = Left::new(&[("state", &state), ("update-control-maps", &maps)]);
+        let records = left.take_over();
+        assert_eq!(records.update.unwrap().stage, stage, "{name}");
+        let (now, times) = (Moment::now(), ControlTimes::new(&Settings::default()));
+        let priorities: Vec<_> =
+            records.controls.maps(&now, &times).map(|(m, _)| m.priority).collect();
+        assert_eq!(priorities, [1, 0]);
+        // The server is asked at once what it says now.
+        assert_eq!(records.controls.refresh_due(&now, &times), Some(Duration::ZERO));
     }
 }
 

@@ -1,7 +1,10 @@
 //! `io.mender.AuthenticationManager` on the system bus: the device's token for the add-ons, which
-//! speak to the server by themselves.
+//! speak to the server by themselves. Beside it `io.mender.UpdateManager`, which takes update
+//! control maps.
 //!
 //! The bus may be missing or go away: the client's own work does not depend on it.
+
+mod update_manager;
 
 use std::{
     sync::{
@@ -15,7 +18,10 @@ use std::{
 
 use zbus::{Connection, connection, interface, object_server::SignalEmitter};
 
+use update_manager::UpdateManager;
+
 use crate::{
+    control::LocalMaps,
     log::{Log, chain},
     server::{Authority, Forwarder, Token},
     wake::{Stopped, Wake},
@@ -40,7 +46,12 @@ enum Event {
 }
 
 /// Serves the bus in threads of its own, for as long as the process lives.
-pub fn start(authority: &Authority, wake: &Wake, log: &Log) -> std::io::Result<()> {
+pub fn start(
+    authority: &Authority,
+    maps: LocalMaps,
+    wake: &Wake,
+    log: &Log,
+) -> std::io::Result<()> {
     let forwarder = Forwarder::start(log.clone()).inspect_err(|error| {
         log.warning(format_args!("add-ons get the server's own address: cannot listen: {error}"));
     });
@@ -60,6 +71,7 @@ pub fn start(authority: &Authority, wake: &Wake, log: &Log) -> std::io::Result<(
             is_asking: AtomicBool::new(false),
         }),
         forwarder: forwarder.ok(),
+        maps,
         sender,
         log: log.clone(),
     };
@@ -74,6 +86,7 @@ struct Bus {
     shared: Arc<Shared>,
     /// `None` if it could not start.
     forwarder: Option<Forwarder>,
+    maps: LocalMaps,
     sender: SyncSender<Event>,
     log: Log,
 }
@@ -125,8 +138,15 @@ impl Bus {
 
     fn connect(&self) -> zbus::Result<Connection> {
         let manager = Manager(self.shared.clone());
+        let updates = UpdateManager::new(self.maps.clone(), self.log.clone());
         let builder = connection::Builder::system().serve_at(PATH, manager).name(NAME);
+        let builder = builder.serve_at(update_manager::PATH, updates);
         let connection = zbus::block_on(builder.build())?;
+        // Tokens matter more than maps: a bus that does not allow this name is still of use.
+        if let Err(error) = zbus::block_on(connection.request_name(update_manager::NAME)) {
+            let name = update_manager::NAME;
+            self.log.warning(format_args!("no {name} on D-Bus: {}", chain(&error)));
+        }
         let (watched, sender) = (connection.clone(), self.sender.clone());
         thread::Builder::new().name("dbus-closed".to_owned()).spawn(move || {
             zbus::block_on(watched.closed());
