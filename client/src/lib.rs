@@ -7,6 +7,9 @@
 //! - Everything that the runner touches has a module of its own: [`server`] and [`keys`] towards
 //!   the network, [`modules`] and [`scripts`] towards the device's own executables, [`power`],
 //!   [`clock`].
+//! - What needs no executable on the device is in [`payloads`]; system images among them use
+//!   [`flash`] to write and [`boot`] to switch.
+//! - [`takeover`] makes the first journal of a device that ran Mender's client.
 //!
 //! Two invariants carry the rest. The installed software and the stage of an update change in one
 //! journal entry or not at all. And nothing is activated before every byte of the Artifact was
