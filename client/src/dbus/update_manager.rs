@@ -27,7 +27,7 @@ impl UpdateManager {
     /// Sets a map; gives the seconds after which it must be set again in order to stay.
     fn set_update_control_map(&self, update_control_map: &str) -> fdo::Result<i32> {
         let renewal = self.maps.set(update_control_map).map_err(|error| {
-            let error = chain(&error).to_string();
+            let error = chain(&error);
             self.log.warning(format_args!("a control map from D-Bus is refused: {error}"));
             fdo::Error::InvalidArgs(error)
         })?;
