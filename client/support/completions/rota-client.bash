@@ -1,7 +1,7 @@
 # Completion of rota-client, and of the names of Mender's programs that it answers to.
 _rota_client() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
-    local commands='daemon check-update send-inventory install resume commit rollback
+    local commands='daemon check-update send-inventory control-map install resume commit rollback
         show-artifact show-provides status bootstrap setup snapshot'
     local options='--config --fallback-config --config-dir --share-dir --data --datastore
         --trusted-certs --skipverify --log-file --log-level --no-syslog --version --help

@@ -1,6 +1,6 @@
 # Completion of rota-client, and of the names of Mender's programs that it answers to.
 for program in rota-client mender mender-update mender-auth mender-setup mender-snapshot
-    for command in daemon check-update send-inventory install resume commit rollback \
+    for command in daemon check-update send-inventory control-map install resume commit rollback \
             show-artifact show-provides status bootstrap setup snapshot
         complete -c $program -n __fish_use_subcommand -a $command
     end

@@ -164,7 +164,7 @@ fn a_poll_tells_what_is_installed_and_reads_the_instructions() {
             "artifact_name": "rel & 1",
             "device_type": "a board",
             "rootfs-image.version": "1",
-        }})
+        }, "update_control_map": true})
     );
 }
 
