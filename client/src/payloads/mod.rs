@@ -49,7 +49,10 @@ pub trait Payload {
     /// One step of an update. A step that this type has no use for does nothing.
     fn call(&mut self, call: Call) -> Result<(), PayloadError>;
     /// Whether and how the device must restart now; asked after installing and after rolling back.
-    fn needs_reboot(&mut self) -> Result<RebootNeed, PayloadError>;
+    /// Most types never want one.
+    fn needs_reboot(&mut self) -> Result<RebootNeed, PayloadError> {
+        Ok(RebootNeed::No)
+    }
     /// Whether what was installed can be undone.
     fn supports_rollback(&self) -> Result<bool, PayloadError>;
 }

@@ -20,10 +20,7 @@ use super::{
     files::{self, refused},
     folders, notes,
 };
-use crate::{
-    machine::{Call, RebootNeed},
-    modules::Source,
-};
+use crate::{machine::Call, modules::Source};
 
 const NEW: &str = ".rota-new";
 const OLD: &str = ".rota-old";
@@ -182,10 +179,6 @@ impl Payload for SingleFile<'_> {
             Call::Cleanup => self.clean_up(),
             _ => Ok(()),
         }
-    }
-
-    fn needs_reboot(&mut self) -> Result<RebootNeed, PayloadError> {
-        Ok(RebootNeed::No)
     }
 
     fn supports_rollback(&self) -> Result<bool, PayloadError> {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     log::chain,
-    machine::{Call, RebootNeed},
+    machine::Call,
     modules::Source,
     payloads::{
         Payload, PayloadError, Workplace,
@@ -287,10 +287,6 @@ impl Payload for DockerCompose<'_> {
             Call::Cleanup => self.clean_up(),
             _ => Ok(()),
         }
-    }
-
-    fn needs_reboot(&mut self) -> Result<RebootNeed, PayloadError> {
-        Ok(RebootNeed::No)
     }
 
     fn supports_rollback(&self) -> Result<bool, PayloadError> {

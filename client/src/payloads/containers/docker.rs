@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::Engine;
 use crate::{
-    machine::{Call, RebootNeed},
+    machine::Call,
     modules::Source,
     payloads::{
         Payload, PayloadError, Workplace,
@@ -149,10 +149,6 @@ impl Payload for Docker<'_> {
             Call::Cleanup => self.clean_up(),
             _ => Ok(()),
         }
-    }
-
-    fn needs_reboot(&mut self) -> Result<RebootNeed, PayloadError> {
-        Ok(RebootNeed::No)
     }
 
     fn supports_rollback(&self) -> Result<bool, PayloadError> {

@@ -29,10 +29,7 @@ use super::{
     files::{self, refused},
     folders, notes,
 };
-use crate::{
-    machine::{Call, RebootNeed},
-    modules::Source,
-};
+use crate::{machine::Call, modules::Source};
 
 const ARCHIVE: &str = "update.tar";
 
@@ -217,10 +214,6 @@ impl Payload for Directory<'_> {
             Call::Cleanup => self.clean_up(),
             _ => Ok(()),
         }
-    }
-
-    fn needs_reboot(&mut self) -> Result<RebootNeed, PayloadError> {
-        Ok(RebootNeed::No)
     }
 
     fn supports_rollback(&self) -> Result<bool, PayloadError> {
