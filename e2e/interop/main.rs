@@ -12,6 +12,7 @@ mod moving;
 mod resumed_download;
 mod signatures;
 mod single_file;
+mod takeover;
 
 use std::time::Duration;
 

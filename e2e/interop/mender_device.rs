@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -75,6 +76,22 @@ impl MenderDevice {
         let device = Self { folder: folder.to_owned(), program, process: None };
         device.set_home(home)?;
         Ok(device)
+    }
+
+    /// Puts `rota-client` in the place of `mender`; takes effect when the client is started. It
+    /// finds the old one's files where a device has them.
+    pub(crate) fn replace_client(&mut self) -> Result<()> {
+        let modules = self.folder.join("modules");
+        if !modules.exists() {
+            symlink("/usr/share/mender/modules", &modules).context("cannot link the modules")?;
+        }
+        let client = programs::ours("rota-client")?;
+        self.program = Program::new("rota-client", client, &self.folder)
+            .environment("MENDER_CONF_DIR", &self.folder.join("etc").to_string_lossy())
+            .environment("MENDER_DATA_DIR", &self.folder.to_string_lossy())
+            .environment("MENDER_DATASTORE_DIR", &self.folder.join("var").to_string_lossy())
+            .argument("daemon");
+        Ok(())
     }
 
     /// Says where its platform is; takes effect when the client is started.
