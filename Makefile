@@ -23,7 +23,7 @@ test: build       ## everything, on real parts
 	$(CARGO) test --workspace $(FEATURES)
 
 e2e-vm: build     ## virtual machines that are updated and lose power; CUTS=500 for a long run
-	$(CARGO) build --locked --profile client -p rota-client --target-dir target/client
+	.ci/client
 	target/debug/rota-e2e-vm
 
 bench: setup      ## ratios against bare programs, measured in one run
@@ -31,7 +31,7 @@ bench: setup      ## ratios against bare programs, measured in one run
 	target/release/rota-bench
 
 bench-client: build  ## the device client: size, memory, CPU and rest
-	$(CARGO) build --locked --profile client -p rota-client --target-dir target/client
+	.ci/client
 	.ci/cross aarch64 target/cross/out/aarch64
 	.ci/cross armv7 target/cross/out/armv7
 	target/debug/rota-bench --only client --client target/client/client/rota-client \
@@ -39,7 +39,11 @@ bench-client: build  ## the device client: size, memory, CPU and rest
 
 deb: setup        ## the device client as a Debian package, in target/debian
 	@command -v cargo-deb >/dev/null || $(CARGO) install --locked --quiet cargo-deb@3.8.0
-	$(CARGO) deb --locked -p rota-client --profile client --features dbus,pkcs11 --output target/debian/
+	rm -f target/debian/rota-client_*.deb
+	.ci/client --features dbus,pkcs11
+	CARGO_TARGET_DIR=target/client $(CARGO) deb --locked --no-build -p rota-client --profile client \
+	  --output target/debian/
+	.ci/try-deb target/debian/rota-client_*.deb
 
 fmt:              ## format
 	$(CARGO) fmt --all
