@@ -12,7 +12,11 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{device::Home, operator::Operator, process::Process};
+use crate::{
+    device::Home,
+    operator::Operator,
+    process::{Process, Program},
+};
 
 /// How long a platform may take until it lets an operator sign in.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -72,7 +76,7 @@ pub struct Platform {
     certificate: PathBuf,
     email: String,
     password: String,
-    _backends: Option<separate::Backends>,
+    backends: Option<separate::Backends>,
 }
 
 impl Platform {
@@ -112,6 +116,12 @@ impl Platform {
             certificate: self.certificate.clone(),
             tenant_token: String::new(),
         }
+    }
+
+    /// `rota-accounts`, as whoever runs the platform calls it; absent where the platform keeps
+    /// its database to itself.
+    pub fn accounts_command(&self) -> Result<Option<Program>> {
+        self.backends.as_ref().map(separate::Backends::accounts_command).transpose()
     }
 
     /// How many processes of a kind there are.

@@ -27,6 +27,6 @@ pub(super) async fn start(folder: &Path) -> Result<Platform> {
         certificate: data.join("tls/server.crt"),
         email,
         password,
-        _backends: None,
+        backends: None,
     })
 }

@@ -3,7 +3,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -32,6 +32,7 @@ pub(super) struct Backends {
     postgres: Postgres,
     nats: Nats,
     s3: S3,
+    folder: PathBuf,
 }
 
 impl Backends {
@@ -45,7 +46,14 @@ impl Backends {
             postgres: Postgres::start(options).await?,
             nats: Nats::start(NatsOptions::new(folder.join("nats"))).await?,
             s3: S3::start(S3Options::new(folder.join("s3"))).await?,
+            folder: folder.to_owned(),
         })
+    }
+
+    /// The operator's command, with the address of the database.
+    pub(super) fn accounts_command(&self) -> Result<Program> {
+        let program = Program::new("rota-accounts", programs::ours("rota-accounts")?, &self.folder);
+        Ok(program.environment("ROTA_DATABASE_URL", self.postgres.url().expose_secret()))
     }
 
     /// What a service reads from its environment about the back-ends.
@@ -81,7 +89,7 @@ pub(super) async fn start(folder: &Path) -> Result<Platform> {
     environment.push(("ROTA_LINK_KEYS", link_keys.to_string_lossy().into_owned()));
     environment.extend(addresses(&places));
 
-    create_administrator(folder, &environment)?;
+    create_administrator(folder, backends.accounts_command()?)?;
     let mut processes = Vec::new();
     for part in Part::SEPARATE {
         let identity = authority.issue(part.name())?;
@@ -103,7 +111,7 @@ pub(super) async fn start(folder: &Path) -> Result<Platform> {
         certificate: authority.certificate(),
         email: EMAIL.to_owned(),
         password: PASSWORD.to_owned(),
-        _backends: Some(backends),
+        backends: Some(backends),
     };
     knows_whom_to_trust(&platform).await?;
     Ok(platform)
@@ -163,17 +171,11 @@ fn program(
 }
 
 /// The default tenant and its first person, with the command that an operator has for it.
-fn create_administrator(folder: &Path, environment: &[(&str, String)]) -> Result<()> {
+fn create_administrator(folder: &Path, command: Program) -> Result<()> {
     let password = folder.join("password");
     std::fs::write(&password, PASSWORD)?;
-    let mut program = Program::new("rota-accounts", programs::ours("rota-accounts")?, folder)
-        .argument("bootstrap")
-        .flag("--email", EMAIL)
-        .flag("--password-file", &password);
-    for (variable, value) in environment {
-        program = program.environment(variable, value);
-    }
-    program.run()?;
+    let command = command.argument("bootstrap").flag("--email", EMAIL);
+    command.flag("--password-file", &password).run()?;
     Ok(())
 }
 

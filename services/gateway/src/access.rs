@@ -1,6 +1,6 @@
 //! The guard before every route: it judges the request's token and states the caller.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use rota_auth::{DeviceClaims, UserClaims};
 use rota_types::{Actor, Caller, Permission, TenantId};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use crate::{
     edge::Arrival,
     error::Problem,
     extract::Who,
-    trust::{Issuer, Refusal},
+    trust::{Issued, Refusal},
 };
 
 /// How long a statement about a caller holds: longer than any request waits for its turn, and
@@ -53,8 +53,8 @@ pub(crate) async fn guard(
 ) -> Response {
     match guard.needs {
         Needs::Nothing => {}
-        Needs::Device => guard.app.trust.devices.settle().await,
-        Needs::Person(_) => guard.app.trust.people.settle().await,
+        Needs::Device => guard.app.trust.settle_devices().await,
+        Needs::Person(_) => guard.app.trust.settle_people().await,
     }
     let caller = match caller(&guard, &request) {
         Ok(caller) => caller,
@@ -80,10 +80,14 @@ fn caller(guard: &Guard, request: &Request) -> Result<Caller, Problem> {
     let now = guard.app.clock.now();
     let (tenant, actor, permissions) = match guard.needs {
         Needs::Nothing => (TenantId(Uuid::nil()), Actor::Anonymous, vec![Permission::Public]),
-        Needs::Device => device(&*judge(&trust.devices, bearer(request.headers()), now)?),
+        Needs::Device => {
+            let token = bearer(request.headers());
+            let claims = judged(token, |token| trust.judge_device(token, now))?;
+            device(&claims)
+        }
         Needs::Person(permission) => {
             let token = bearer(request.headers()).or_else(|| cookie(request));
-            let claims = judge(&trust.people, token, now)?;
+            let claims = judged(token, |token| trust.judge_person(token, now))?;
             person(&claims, permission)?
         }
     };
@@ -115,16 +119,15 @@ fn person(claims: &UserClaims, permission: Permission) -> Result<Identity, Probl
     if may { Ok((claims.tenant, actor, held)) } else { Err(Problem::forbidden()) }
 }
 
-fn judge<C: crate::trust::Issued>(
-    issuer: &Issuer<C>,
+fn judged<C: Issued>(
     token: Option<&str>,
-    now: DateTime<Utc>,
-) -> Result<std::sync::Arc<C>, Problem> {
+    judge: impl FnOnce(&str) -> Result<Arc<C>, Refusal>,
+) -> Result<Arc<C>, Problem> {
     let challenge = C::CHALLENGE;
     let Some(token) = token else {
         return Err(Problem::unauthenticated("the request has no token", challenge));
     };
-    issuer.judge(token, now).map_err(|refusal| match refusal {
+    judge(token).map_err(|refusal| match refusal {
         Refusal::Unknown => Problem::unavailable("tokens cannot be judged at the moment"),
         Refusal::Invalid(error) => Problem::unauthenticated(&error.to_string(), challenge),
         Refusal::Revoked => Problem::unauthenticated("the token has been revoked", challenge),

@@ -46,13 +46,44 @@ const LIFETIME: TimeDelta = TimeDelta::minutes(1);
 
 /// The streams of both issuers.
 pub(crate) struct Trust {
-    pub(crate) devices: Issuer<DeviceClaims>,
-    pub(crate) people: Issuer<UserClaims>,
+    devices: Issuer<DeviceClaims>,
+    people: Issuer<UserClaims>,
 }
 
 impl Trust {
     pub(crate) fn new(deviceauth: Rpc, accounts: Rpc) -> Self {
         Self { devices: Issuer::new(deviceauth), people: Issuer::new(accounts) }
+    }
+
+    /// Waits until devices' tokens can be judged, but not for long.
+    pub(crate) async fn settle_devices(&self) {
+        tokio::join!(self.devices.settle(), self.people.settle());
+    }
+
+    /// Waits until people's tokens can be judged, but not for long.
+    pub(crate) async fn settle_people(&self) {
+        self.people.settle().await;
+    }
+
+    /// What a device's token says, if it opens anything. Whether its tenant is suspended is
+    /// known to accounts, which issue people's tokens.
+    pub(crate) fn judge_device(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<DeviceClaims>, Refusal> {
+        let claims = self.devices.judge(token, now)?;
+        self.people.admit(claims.tenant.uuid(), claims.tenant_epoch)?;
+        Ok(claims)
+    }
+
+    /// What a person's token says, if it opens anything.
+    pub(crate) fn judge_person(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<UserClaims>, Refusal> {
+        self.people.judge(token, now)
     }
 
     /// Listens to both issuers until stopped.
@@ -119,7 +150,7 @@ pub(crate) enum Refusal {
 }
 
 /// One who issues tokens, as far as is known here.
-pub(crate) struct Issuer<C> {
+struct Issuer<C> {
     client: TrustServiceClient<Rpc>,
     verifier: TokenVerifier<C>,
     revoked: RevocationSet,
@@ -136,7 +167,7 @@ impl<C: Issued> Issuer<C> {
     }
 
     /// Waits until tokens can be judged, but not for long.
-    pub(crate) async fn settle(&self) {
+    async fn settle(&self) {
         let heard = self.heard.notified();
         if !self.is_fresh() {
             // Whether it came to anything shows when a token is judged.
@@ -145,25 +176,31 @@ impl<C: Issued> Issuer<C> {
     }
 
     /// What a token says, if it opens anything.
-    pub(crate) fn judge(&self, token: &str, now: DateTime<Utc>) -> Result<Arc<C>, Refusal> {
-        let judged = self.verifier.verify(token, now);
-        let refusal = match judged {
+    fn judge(&self, token: &str, now: DateTime<Utc>) -> Result<Arc<C>, Refusal> {
+        match self.verifier.verify(token, now) {
             Ok(claims) => {
-                let (id, epoch) = claims.revocable();
-                match self.revoked.check(id, epoch, Instant::now()) {
-                    Standing::Valid => return Ok(claims),
-                    Standing::Revoked => Refusal::Revoked,
-                    Standing::Unknown => Refusal::Unknown,
-                }
+                let (subject, epoch) = claims.revocable();
+                self.admit(subject, epoch)?;
+                Ok(claims)
             }
             // The key may be one that was not heard of yet.
-            Err(TokenError::UnknownKey) if !self.is_fresh() => Refusal::Unknown,
-            Err(error) => Refusal::Invalid(error),
-        };
-        if refusal == Refusal::Unknown {
-            metrics::undecided(C::KIND);
+            Err(TokenError::UnknownKey) if !self.is_fresh() => Err(Self::undecided()),
+            Err(error) => Err(Refusal::Invalid(error)),
         }
-        Err(refusal)
+    }
+
+    /// Refuses what carries a past epoch of `subject`.
+    fn admit(&self, subject: Uuid, epoch: u64) -> Result<(), Refusal> {
+        match self.revoked.check(subject, epoch, Instant::now()) {
+            Standing::Valid => Ok(()),
+            Standing::Revoked => Err(Refusal::Revoked),
+            Standing::Unknown => Err(Self::undecided()),
+        }
+    }
+
+    fn undecided() -> Refusal {
+        metrics::undecided(C::KIND);
+        Refusal::Unknown
     }
 
     fn is_fresh(&self) -> bool {

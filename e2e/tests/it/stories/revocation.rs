@@ -1,13 +1,20 @@
-//! A device that is rejected at one gateway is refused by every gateway within a second.
+//! A device that is rejected at one gateway, or whose tenant is suspended, is refused by every
+//! gateway within a second.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode};
-use rota_e2e::wait;
+use rota_e2e::{
+    operator::{Operator, text},
+    wait,
+};
 use serde_json::json;
 
 use super::{Stage, paper::PaperDevice};
+
+/// How soon the devices of a tenant that goes on are let in, with room for a busy machine.
+const RESUMPTION: Duration = Duration::from_mins(1);
 
 /// How soon a revocation must be known everywhere.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -45,7 +52,37 @@ pub(super) async fn tell(stage: &mut Stage<'_>) -> Result<()> {
     let path = format!("/api/management/v2/devauth/devices/{}", device.id);
     let answer = operator.request(Method::DELETE, &path).send().await?;
     ensure!(answer.status() == StatusCode::NO_CONTENT, "decommissioning: {}", answer.status());
-    refused_everywhere(&device, &gateways).await.context("decommissioned")
+    refused_everywhere(&device, &gateways).await.context("decommissioned")?;
+    suspension(stage, &operator).await
+}
+
+/// The platform's operator suspends the tenant, and lets it go on.
+async fn suspension(stage: &Stage<'_>, operator: &Operator) -> Result<()> {
+    let Some(command) = stage.platform.accounts_command()? else { return Ok(()) };
+    let gateways = stage.platform.gateways();
+    let provides = json!({ "device_type": "board", "artifact_name": "none" });
+    let own = "/api/management/v1/tenantadm/user/tenant";
+    let tenant = text(&operator.get(own).await?, "id")?;
+    let device = PaperDevice::admitted(operator, 2).await?;
+    let answer = device.poll(&gateways[0], provides.clone()).await?;
+    ensure!(answer.status() == StatusCode::NO_CONTENT, "a poll answered {}", answer.status());
+
+    command.clone().argument("suspend-tenant").argument(&tenant).run()?;
+    refused_everywhere(&device, gateways).await.context("suspended")?;
+    let answer = operator.request(Method::GET, own).send().await?;
+    ensure!(answer.status() == StatusCode::UNAUTHORIZED, "its people stayed signed in");
+
+    command.argument("resume-tenant").argument(&tenant).run()?;
+    // What a device hears of its tenant may be as old as deviceauth's memory of it.
+    wait::until("the device of a resumed tenant to be let in", RESUMPTION, || async {
+        let mut renewed = PaperDevice::new(operator, 2)?;
+        renewed.sign_in(&gateways[0]).await?;
+        let answer = renewed.poll(&gateways[1], provides.clone()).await?;
+        Ok((answer.status() == StatusCode::NO_CONTENT).then_some(()))
+    })
+    .await?;
+    // The token from before stays dead.
+    refused_everywhere(&device, gateways).await
 }
 
 async fn refused_everywhere(device: &PaperDevice, gateways: &[String]) -> Result<()> {

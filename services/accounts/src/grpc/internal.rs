@@ -30,6 +30,7 @@ impl InternalService for Accounts {
             tenant_id: resolved.tenant.to_string(),
             suspended: resolved.suspended,
             defaulted: resolved.defaulted,
+            device_epoch: resolved.device_epoch,
         }))
     }
 

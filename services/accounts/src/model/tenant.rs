@@ -20,7 +20,7 @@ pub(crate) struct Tenant {
     pub(crate) id: TenantId,
     pub(crate) name: String,
     pub(crate) token: TenantToken,
-    /// Nobody signs in and no device gets a token.
+    /// Nobody signs in, and no device gets a token or is heard with one.
     pub(crate) suspended: bool,
     pub(crate) created: DateTime<Utc>,
 }

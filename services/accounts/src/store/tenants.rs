@@ -1,7 +1,8 @@
 //! Tenants, and the first of them.
 
-use rota_store::PlatformTx;
-use rota_types::{Page, TenantId};
+use rota_store::{PlatformTx, TenantTx};
+use rota_trust::Outlives;
+use rota_types::{Page, TenantId, TokenId};
 use uuid::Uuid;
 
 use super::{
@@ -20,6 +21,8 @@ use crate::{
 pub(crate) struct Resolved {
     pub(crate) tenant: TenantId,
     pub(crate) suspended: bool,
+    /// Devices' tokens carry it: those with a smaller one are refused.
+    pub(crate) device_epoch: i64,
     /// The token names nobody, and the default tenant takes the device.
     pub(crate) defaulted: bool,
 }
@@ -28,7 +31,7 @@ impl Store {
     /// The tenant with this token, or else the default one.
     pub(crate) async fn resolve(&self, token: &TenantToken) -> Result<Option<Resolved>, Error> {
         let row = sqlx::query!(
-            "select id, suspended, token_hash <> $1 as \"defaulted!\"
+            "select id, suspended, device_epoch, token_hash <> $1 as \"defaulted!\"
              from accounts.tenants
              where token_hash = $1 or is_default
              order by token_hash <> $1
@@ -40,6 +43,7 @@ impl Store {
         Ok(row.map(|row| Resolved {
             tenant: TenantId(row.id),
             suspended: row.suspended,
+            device_epoch: row.device_epoch,
             defaulted: row.defaulted,
         }))
     }
@@ -78,7 +82,8 @@ impl Store {
         Ok(rows.into_iter().map(Tenant::from).collect())
     }
 
-    /// Suspends a tenant, which ends everybody's sign-in, or lets it go on.
+    /// Suspends a tenant, which ends everybody's sign-in and the tokens of all its devices, or
+    /// lets it go on.
     pub(crate) async fn set_suspended(
         &self,
         id: TenantId,
@@ -96,6 +101,7 @@ impl Store {
         .await?;
         if suspended {
             sessions::end_all(&mut tx).await?;
+            end_device_tokens(&mut tx).await?;
         }
         tx.commit().await?;
         Ok(row.map(Tenant::from))
@@ -153,6 +159,23 @@ impl Store {
         tx.commit().await?;
         Ok((id, !inhabited))
     }
+}
+
+/// Ends the tokens of a tenant's devices, at every gateway. How long those live is another
+/// service's business, so that this is never forgotten: one row for each tenant that ever was
+/// suspended.
+async fn end_device_tokens(tx: &mut TenantTx) -> Result<(), Error> {
+    let tenant = tx.tenant();
+    let epoch = sqlx::query_scalar!(
+        "update accounts.tenants set device_epoch = device_epoch + 1 where id = $1
+         returning device_epoch",
+        tenant.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(epoch) = epoch else { return Ok(()) };
+    rota_trust::revoke(tx, TokenId(tenant.uuid()), epoch, Outlives::Forever).await?;
+    Ok(())
 }
 
 /// What a new tenant is to those devices that name none.

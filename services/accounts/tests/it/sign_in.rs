@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use rota_proto::{
-    accounts::v1::{LoginRequest, LogoutRequest, SetTenantSuspendedRequest},
+    accounts::v1::{LoginRequest, LogoutRequest},
     trust::v1::{WatchRequest, trust_update::Update},
 };
 use rota_runtime::with_caller;
@@ -134,15 +134,11 @@ async fn sign_ins_at_once_stay_within_the_number_allowed() {
 async fn nobody_signs_in_to_a_suspended_tenant() {
     let (world, replica) = World::start().await;
     let token = replica.login(ADMIN, PASSWORD).await.unwrap();
-    let suspend = async |suspended| {
-        let tenant_id = claims(&token).tenant.to_string();
-        let request = platform(SetTenantSuspendedRequest { tenant_id, suspended });
-        replica.internal.clone().set_tenant_suspended(request).await.unwrap().into_inner()
-    };
-    assert!(suspend(true).await.suspended);
+    let tenant = claims(&token).tenant.to_string();
+    assert!(replica.set_suspended(&tenant, true).await.suspended);
     assert!(world.is_revoked(&token).await);
     let refused = replica.login(ADMIN, PASSWORD).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::Unauthenticated);
-    assert!(!suspend(false).await.suspended);
+    assert!(!replica.set_suspended(&tenant, false).await.suspended);
     replica.login(ADMIN, PASSWORD).await.unwrap();
 }

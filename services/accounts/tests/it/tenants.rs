@@ -52,6 +52,34 @@ async fn a_token_names_its_tenant_and_anything_else_the_default_one() {
 }
 
 #[tokio::test]
+async fn each_suspension_ends_the_tokens_of_the_tenants_devices() {
+    let (world, replica) = World::start().await;
+    let tenant = replica.create_tenant("Acme").await;
+    let id: uuid::Uuid = tenant.id.parse().unwrap();
+    // What new tokens carry, and below what the gateways refuse them.
+    let epochs = async || {
+        let resolved = replica.resolve(&tenant.tenant_token).await.unwrap();
+        (resolved.suspended, resolved.device_epoch, world.revoked_below(id).await)
+    };
+    assert_eq!(epochs().await, (false, 0, None));
+    replica.set_suspended(&tenant.id, true).await;
+    assert_eq!(epochs().await, (true, 1, Some(1)));
+    replica.set_suspended(&tenant.id, false).await;
+    assert_eq!(epochs().await, (false, 1, Some(1)));
+    replica.set_suspended(&tenant.id, true).await;
+    assert_eq!(epochs().await, (true, 2, Some(2)));
+    // However long tokens of devices live: this service does not know.
+    let for_good: bool = sqlx::query_scalar(
+        "select expires_at > timestamptz '9000-01-01' from accounts.revocations where subject = $1",
+    )
+    .bind(id)
+    .fetch_one(&mut world.owner().await)
+    .await
+    .unwrap();
+    assert!(for_good);
+}
+
+#[tokio::test]
 async fn tenants_are_made_and_listed_by_the_operator_alone() {
     let (_world, replica) = World::start().await;
     let tenant = replica.create_tenant("Acme").await;

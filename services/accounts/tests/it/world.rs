@@ -9,7 +9,8 @@ use rota_auth::{PasswordCost, UserClaims};
 use rota_proto::{
     accounts::v1::{
         BootstrapRequest, CreateTenantRequest, CreateTenantUserRequest, CreateUserRequest,
-        GetSelfRequest, LoginRequest, Tenant, User, internal_service_client::InternalServiceClient,
+        GetSelfRequest, LoginRequest, SetTenantSuspendedRequest, Tenant, User,
+        internal_service_client::InternalServiceClient,
         management_service_client::ManagementServiceClient,
     },
     trust::v1::trust_service_client::TrustServiceClient,
@@ -88,14 +89,18 @@ impl World {
 
     /// Whether the sign-in of a token was ended.
     pub(crate) async fn is_revoked(&self, token: &str) -> bool {
-        sqlx::query_scalar(
-            "select exists (select from accounts.revocations where subject = $1 and epoch > $2)",
-        )
-        .bind(claims(token).session.uuid())
-        .bind(i64::try_from(claims(token).epoch).unwrap())
-        .fetch_one(&mut self.owner().await)
-        .await
-        .unwrap()
+        let claims = claims(token);
+        let epoch = i64::try_from(claims.epoch).unwrap();
+        self.revoked_below(claims.session.uuid()).await.is_some_and(|least| epoch < least)
+    }
+
+    /// The least epoch of a subject that is not refused, if any is.
+    pub(crate) async fn revoked_below(&self, subject: Uuid) -> Option<i64> {
+        sqlx::query_scalar("select epoch from accounts.revocations where subject = $1")
+            .bind(subject)
+            .fetch_optional(&mut self.owner().await)
+            .await
+            .unwrap()
     }
 }
 
@@ -132,6 +137,13 @@ impl Replica {
     pub(crate) async fn create_tenant(&self, name: &str) -> Tenant {
         let request = platform(CreateTenantRequest { name: name.to_owned() });
         self.internal.clone().create_tenant(request).await.unwrap().into_inner()
+    }
+
+    /// Suspends a tenant, or lets it go on.
+    pub(crate) async fn set_suspended(&self, tenant_id: &str, suspended: bool) -> Tenant {
+        let tenant_id = tenant_id.to_owned();
+        let request = platform(SetTenantSuspendedRequest { tenant_id, suspended });
+        self.internal.clone().set_tenant_suspended(request).await.unwrap().into_inner()
     }
 
     /// Adds a person as the platform's operator.

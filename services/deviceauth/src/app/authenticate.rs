@@ -1,10 +1,10 @@
 //! A device asks for a token.
 
 use chrono::TimeDelta;
-use rota_auth::{DeviceClaims, DeviceKey};
+use rota_auth::{DeviceClaims, DeviceKey, Machine};
 use rota_types::{Actor, Caller, TenantId};
 
-use super::key_hash;
+use super::{Tenant, key_hash};
 use crate::{
     DeviceAuth,
     error::Error,
@@ -32,10 +32,10 @@ impl DeviceAuth {
         key.verify(body, signature).map_err(|_| Error::Signature)?;
         let tenant = self.0.tenants.resolve(&request.tenant_token).await?;
         let hash = key_hash(&key.to_pem());
-        let known = self.0.store.credential(tenant, request.identity.hash(), &hash).await?;
+        let known = self.0.store.credential(tenant.id, request.identity.hash(), &hash).await?;
         let credential = match known {
             Some(credential) => credential,
-            None => self.first_contact(caller, tenant, &request, &key).await?,
+            None => self.first_contact(caller, tenant.id, &request, &key).await?,
         };
         self.admit(caller, tenant, credential).await
     }
@@ -59,7 +59,7 @@ impl DeviceAuth {
     async fn admit(
         &self,
         caller: &Caller,
-        tenant: TenantId,
+        Tenant { id: tenant, epoch: tenant_epoch }: Tenant,
         credential: Credential,
     ) -> Result<String, Error> {
         if credential.decommissioning {
@@ -71,14 +71,14 @@ impl DeviceAuth {
             AuthSetStatus::Preauthorized => self.activate(caller, tenant, credential).await?,
         };
         let now = self.0.clock.now();
-        let claims = DeviceClaims::new(
+        let machine = Machine {
             tenant,
-            credential.device,
-            credential.auth_set,
-            u64::try_from(epoch).unwrap_or_default(),
-            now,
-            self.0.config.token_lifetime(),
-        );
+            tenant_epoch,
+            device: credential.device,
+            auth_set: credential.auth_set,
+            epoch: u64::try_from(epoch).unwrap_or_default(),
+        };
+        let claims = DeviceClaims::new(machine, now, self.0.config.token_lifetime());
         let token = self.0.trust.signing()?.mint_device(&claims);
         let due = credential.check_in.is_none_or(|last| now - last >= CHECK_IN);
         if due && let Err(error) = self.0.store.check_in(tenant, credential.device, now).await {

@@ -6,7 +6,7 @@ mod limits;
 mod tenants;
 
 pub(crate) use devices::NewPreauthorization;
-pub(crate) use tenants::Tenants;
+pub(crate) use tenants::{Tenant, Tenants};
 
 use ring::digest::{SHA256, digest};
 use rota_auth::DeviceKey;

@@ -3,10 +3,10 @@
 use chrono::TimeDelta;
 use rota_deviceauth::Config;
 use rota_proto::deviceauth::v1::{AuthenticateRequest, Status as DeviceStatus};
-use rota_types::ErrorCode;
+use rota_types::{ErrorCode, Permission};
 use serde_json::json;
 
-use crate::world::{TestDevice, World, claims, service};
+use crate::world::{OTHERS_EPOCH, TestDevice, World, claims, service, user};
 
 #[tokio::test]
 async fn a_first_contact_waits_and_an_accepted_device_gets_a_token() {
@@ -104,6 +104,20 @@ async fn a_device_belongs_to_the_tenant_that_its_token_names() {
     let refused = replica.authenticate(&stray).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::Unauthenticated);
     assert_eq!(replica.list(&service(world.other)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_carries_the_epoch_of_its_tenant() {
+    let (world, replica) = World::start().await;
+    let manager = user(world.other, Permission::Manage);
+    for (manager, device, epoch) in [
+        (world.manager(), TestDevice::new("a"), 0),
+        (manager, TestDevice::of_other("a"), OTHERS_EPOCH),
+    ] {
+        replica.accept(&manager, &device).await;
+        let token = replica.authenticate(&device).await.unwrap();
+        assert_eq!((claims(&token).tenant, claims(&token).tenant_epoch), (manager.tenant, epoch));
+    }
 }
 
 #[tokio::test]

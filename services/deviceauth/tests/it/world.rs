@@ -273,6 +273,9 @@ pub(crate) fn claims(token: &str) -> DeviceClaims {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
+/// The epoch of the second tenant: it was suspended before.
+pub(crate) const OTHERS_EPOCH: u64 = 4;
+
 /// An accounts service that knows the tokens `other` and `suspended`, is away for `away`, and
 /// has no default tenant for `nobody's`.
 struct Accounts {
@@ -287,17 +290,18 @@ impl accounts_server::InternalService for Accounts {
         request: Request<accounts::ResolveTenantTokenRequest>,
     ) -> Result<Response<accounts::ResolveTenantTokenResponse>, Status> {
         assert!(rota_runtime::caller(&request)?.may(Permission::Internal));
-        let (tenant, suspended, defaulted) = match request.get_ref().tenant_token.as_str() {
-            "other" => (self.other, false, false),
-            "suspended" => (self.other, true, false),
+        let (tenant, suspended, epoch) = match request.get_ref().tenant_token.as_str() {
+            "other" => (self.other, false, OTHERS_EPOCH.cast_signed()),
+            "suspended" => (self.other, true, OTHERS_EPOCH.cast_signed()),
             "away" => return Err(Status::unavailable("accounts is away")),
             "nobody's" => return Err(Status::unauthenticated("there is no default tenant")),
-            _ => (self.default, false, true),
+            _ => (self.default, false, 0),
         };
         Ok(Response::new(accounts::ResolveTenantTokenResponse {
             tenant_id: tenant.to_string(),
             suspended,
-            defaulted,
+            defaulted: tenant == self.default,
+            device_epoch: epoch,
         }))
     }
 

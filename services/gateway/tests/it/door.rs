@@ -19,7 +19,7 @@ use chrono::{TimeDelta, Utc};
 use clap::Parser;
 use futures::stream::BoxStream;
 use http_body_util::BodyExt;
-use rota_auth::{DeviceClaims, Person, SigningKeys, UserClaims};
+use rota_auth::{DeviceClaims, Machine, Person, SigningKeys, UserClaims};
 use rota_gateway::{Clients, Config, Gateway};
 use rota_proto::trust::v1::{
     Heartbeat, Revocation, Snapshot, TrustUpdate, VerifyingKey, WatchRequest,
@@ -245,8 +245,14 @@ impl Answer {
 
 /// A device with a token for a day.
 pub(crate) fn device() -> DeviceClaims {
-    let (tenant, device, auth_set) = (TenantId::mint(), DeviceId::mint(), AuthSetId::mint());
-    DeviceClaims::new(tenant, device, auth_set, 1, Utc::now(), TimeDelta::days(1))
+    let machine = Machine {
+        tenant: TenantId::mint(),
+        tenant_epoch: 0,
+        device: DeviceId::mint(),
+        auth_set: AuthSetId::mint(),
+        epoch: 1,
+    };
+    DeviceClaims::new(machine, Utc::now(), TimeDelta::days(1))
 }
 
 /// A person who may do this.

@@ -1,6 +1,7 @@
 //! Tokens that are withdrawn, and what is said when nobody knows.
 
 use axum::http::{Request, StatusCode, request::Builder};
+use rota_auth::DeviceClaims;
 use rota_proto::deployments::v1::NextResponse;
 use rota_types::{Actor, Permission};
 
@@ -48,6 +49,39 @@ async fn a_revoked_token_is_refused_and_a_later_one_is_not() {
     assert_eq!(status(&door, &renewed).await, StatusCode::NO_CONTENT);
     let other = door.devices.device(&device());
     assert_eq!(status(&door, &other).await, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_suspension_refuses_the_tokens_of_every_device_of_the_tenant() {
+    let door = Door::open().await;
+    door.deployments.answers(NEXT, NextResponse::default());
+    let mut first = device();
+    let second = DeviceClaims { tenant: first.tenant, ..device() };
+    let tokens = [&first, &second].map(|claims| door.devices.device(claims));
+    let other = door.devices.device(&device());
+    for token in [&tokens[0], &tokens[1], &other] {
+        assert_eq!(status(&door, token).await, StatusCode::NO_CONTENT);
+    }
+    door.people.revoke(first.tenant.uuid(), 1);
+    for token in &tokens {
+        until(async || status(&door, token).await == StatusCode::UNAUTHORIZED).await;
+    }
+    assert_eq!(status(&door, &other).await, StatusCode::NO_CONTENT);
+    // Those that the tenant's devices get when it goes on.
+    first.tenant_epoch = 1;
+    let renewed = door.devices.device(&first);
+    assert_eq!(status(&door, &renewed).await, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn whether_a_tenant_is_suspended_is_not_guessed() {
+    let door = Door::open().await;
+    door.deployments.answers(NEXT, NextResponse::default());
+    let token = door.devices.device(&device());
+    door.people.fall_silent();
+    until(async || status(&door, &token).await == StatusCode::SERVICE_UNAVAILABLE).await;
+    door.people.speak();
+    until(async || status(&door, &token).await == StatusCode::NO_CONTENT).await;
 }
 
 #[tokio::test]

@@ -20,6 +20,6 @@ pub use link::{Link, LinkError, LinkSigner};
 pub use password::{PasswordCost, PasswordError, Passwords};
 pub use revocation::{RevocationSet, Standing};
 pub use token::{
-    Addon, Claims, DeviceClaims, KeyError, KeySet, MAX_TOKEN_BYTES, Person, SigningKeys,
+    Addon, Claims, DeviceClaims, KeyError, KeySet, MAX_TOKEN_BYTES, Machine, Person, SigningKeys,
     TokenError, TokenVerifier, UserClaims,
 };

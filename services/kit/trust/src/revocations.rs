@@ -26,12 +26,13 @@ pub enum Outlives {
     },
     /// Longer than one token that ends then (UTC).
     Until(DateTime<Utc>),
-    /// For good: the token has no end.
+    /// For good: the token has no end, or one that others set.
     Forever,
 }
 
-/// Refuses tokens of `subject` (their `jti`) with an epoch below `epoch`, from the commit of
-/// the transaction on, at every gateway within a second. An epoch never falls.
+/// Refuses tokens of `subject` (their `jti`, or the tenant whose devices they are of) with an
+/// epoch below `epoch`, from the commit of the transaction on, at every gateway within a
+/// second. An epoch never falls.
 pub async fn revoke(
     tx: &mut TenantTx,
     subject: TokenId,

@@ -46,21 +46,34 @@ pub struct DeviceClaims {
     /// The device's epoch at the time of issue; tokens of earlier epochs are revoked.
     #[serde(rename = "rota.epoch")]
     pub epoch: u64,
+    /// The tenant's epoch at the time of issue, which grows with each suspension; tokens of
+    /// earlier epochs are revoked. 0 where absent: those that never carried it.
+    #[serde(rename = "rota.tenant_epoch", default)]
+    pub tenant_epoch: u64,
+}
+
+/// Which device's token is minted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The tenant's epoch.
+    pub tenant_epoch: u64,
+    /// The device.
+    pub device: DeviceId,
+    /// Its accepted auth set.
+    pub auth_set: AuthSetId,
+    /// The auth set's epoch.
+    pub epoch: u64,
 }
 
 impl DeviceClaims {
     /// The issuer of device tokens.
     pub const ISSUER: &'static str = "Mender";
 
-    /// Claims for a device's accepted auth set, from `now` on for `lifetime`.
-    pub fn new(
-        tenant: TenantId,
-        device: DeviceId,
-        auth_set: AuthSetId,
-        epoch: u64,
-        now: DateTime<Utc>,
-        lifetime: TimeDelta,
-    ) -> Self {
+    /// Claims for a device, from `now` on for `lifetime`.
+    pub fn new(machine: Machine, now: DateTime<Utc>, lifetime: TimeDelta) -> Self {
+        let Machine { tenant, tenant_epoch, device, auth_set, epoch } = machine;
         let addons = ["configure", "troubleshoot", "monitor"];
         Self {
             auth_set,
@@ -74,6 +87,7 @@ impl DeviceClaims {
             trial: false,
             addons: addons.map(|name| Addon { name: name.to_owned(), enabled: true }).to_vec(),
             epoch,
+            tenant_epoch,
         }
     }
 }

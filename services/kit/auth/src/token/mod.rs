@@ -7,7 +7,7 @@ mod verifier;
 
 pub(crate) use self::keys::pem;
 pub use self::{
-    claims::{Addon, DeviceClaims, Person, UserClaims},
+    claims::{Addon, DeviceClaims, Machine, Person, UserClaims},
     keys::{KeyError, KeySet, SigningKeys},
     verifier::{Claims, MAX_TOKEN_BYTES, TokenError, TokenVerifier},
 };

@@ -2,7 +2,7 @@ use chrono::TimeDelta;
 use rota_types::{AuthSetId, DeviceId, Permission, SessionId, TenantId, UserId};
 
 use super::*;
-use crate::{Person, SigningKeys};
+use crate::{Machine, Person, SigningKeys};
 
 fn keys() -> SigningKeys {
     SigningKeys::from_pem(&SigningKeys::generate_pem().unwrap()).unwrap()
@@ -13,8 +13,14 @@ fn start() -> DateTime<Utc> {
 }
 
 fn device() -> DeviceClaims {
-    let (tenant, device, set) = (TenantId::mint(), DeviceId::mint(), AuthSetId::mint());
-    DeviceClaims::new(tenant, device, set, 3, start(), TimeDelta::hours(24))
+    let machine = Machine {
+        tenant: TenantId::mint(),
+        tenant_epoch: 2,
+        device: DeviceId::mint(),
+        auth_set: AuthSetId::mint(),
+        epoch: 3,
+    };
+    DeviceClaims::new(machine, start(), TimeDelta::hours(24))
 }
 
 fn user(lifetime: Option<TimeDelta>) -> UserClaims {
