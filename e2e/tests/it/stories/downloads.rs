@@ -47,7 +47,7 @@ pub(super) async fn tell(stage: &mut Stage<'_>) -> Result<()> {
     let answer = http
         .get(&uri)
         .header(header::RANGE, format!("bytes={half}-"))
-        .header(header::IF_RANGE, etag)
+        .header(header::IF_RANGE, etag.clone())
         .send()
         .await?;
     ensure!(answer.status() == StatusCode::PARTIAL_CONTENT, "a range answered {}", answer.status());
@@ -61,6 +61,10 @@ pub(super) async fn tell(stage: &mut Stage<'_>) -> Result<()> {
     let beyond = format!("bytes={}-", whole.len());
     let answer = http.get(&uri).header(header::RANGE, beyond).send().await?;
     ensure!(answer.status() == StatusCode::RANGE_NOT_SATISFIABLE, "beyond: {}", answer.status());
+
+    let answer = http.get(&uri).header(header::IF_NONE_MATCH, etag).send().await?;
+    ensure!(answer.status() == StatusCode::NOT_MODIFIED, "known: {}", answer.status());
+    ensure!(answer.bytes().await?.is_empty(), "bytes that are known already");
 
     // A link that was tampered with gives nothing.
     let answer = http.get(forge(&uri)?).send().await?;

@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     model::{
         artifact::Artifact,
+        entity_tag,
         range::{self, Served},
     },
 };
@@ -27,6 +28,7 @@ pub(crate) struct Asked {
     pub(crate) query: String,
     pub(crate) range: Option<String>,
     pub(crate) if_range: Option<String>,
+    pub(crate) if_none_match: Option<String>,
     pub(crate) head_only: bool,
 }
 
@@ -37,8 +39,19 @@ pub(crate) struct Download {
     pub(crate) etag: String,
     pub(crate) file_name: String,
     pub(crate) served: Served,
-    /// `None` where only the head was wanted, or the range cannot be served.
+    /// `None` where only the head was wanted, or nothing is served.
     pub(crate) body: Option<BoxStream<'static, Result<Bytes, BlobError>>>,
+}
+
+impl Asked {
+    /// What is served of a file of `size` bytes. Whether the client has it already is asked
+    /// before a range is looked at (RFC 9110, section 13.2.2).
+    fn served(&self, size: u64, etag: &str) -> Served {
+        match &self.if_none_match {
+            Some(known) if entity_tag::is_among(etag, known) => Served::NotModified,
+            _ => range::served(self.range.as_deref(), self.if_range.as_deref(), size, etag),
+        }
+    }
 }
 
 impl Deployments {
@@ -49,13 +62,12 @@ impl Deployments {
         // Another upload of the same Artifact has another blob, and so another tag.
         let etag = format!("\"{}\"", artifact.blob.simple());
         let total_bytes = artifact.size_bytes;
-        let served =
-            range::served(asked.range.as_deref(), asked.if_range.as_deref(), total_bytes, &etag);
+        let served = asked.served(total_bytes, &etag);
         let part = match served {
             _ if asked.head_only => None,
             Served::Whole => Some(ByteRange::ALL),
             Served::Part { first, length } => Some(ByteRange::from(first..first + length)),
-            Served::Unsatisfiable => None,
+            Served::Unsatisfiable | Served::NotModified => None,
         };
         let body = match part {
             Some(part) => {

@@ -55,6 +55,7 @@ pub(super) fn asked(request: DownloadRequest) -> Asked {
         query: request.query,
         range: request.range,
         if_range: request.if_range,
+        if_none_match: request.if_none_match,
         head_only: request.head_only,
     }
 }
@@ -66,7 +67,7 @@ pub(super) fn download(download: Download) -> BoxStream<'static, Result<Download
     let (first, length) = match download.served {
         Served::Whole => (0, download.total_bytes),
         Served::Part { first, length } => (first, length),
-        Served::Unsatisfiable => (0, 0),
+        Served::Unsatisfiable | Served::NotModified => (0, 0),
     };
     let head = DownloadHead {
         total_size: download.total_bytes,
@@ -76,6 +77,7 @@ pub(super) fn download(download: Download) -> BoxStream<'static, Result<Download
         length,
         partial: matches!(download.served, Served::Part { .. }),
         unsatisfiable: download.served == Served::Unsatisfiable,
+        not_modified: download.served == Served::NotModified,
     };
     let head = stream::once(std::future::ready(Ok(message(Part::Head(head)))));
     match download.body {

@@ -7,6 +7,7 @@ pub(crate) mod conflict;
 pub(crate) mod decision;
 pub(crate) mod deployment;
 pub(crate) mod device_log;
+pub(crate) mod entity_tag;
 pub(crate) mod range;
 pub(crate) mod release;
 pub(crate) mod status;

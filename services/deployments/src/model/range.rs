@@ -9,6 +9,8 @@ pub(crate) enum Served {
     Part { first: u64, length: u64 },
     /// Nothing: the range lies outside (416).
     Unsatisfiable,
+    /// Nothing: the client has it already (304).
+    NotModified,
 }
 
 /// What is served of a file of `size` bytes whose entity tag is `etag`, for a `Range` and an

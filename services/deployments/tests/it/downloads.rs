@@ -1,6 +1,7 @@
 //! Signed links, whole and in parts.
 
 use chrono::TimeDelta;
+use rota_proto::deployments::v1::DownloadRequest;
 use rota_types::ErrorCode;
 
 use crate::{
@@ -37,6 +38,45 @@ async fn a_link_serves_the_file_and_every_part_of_it() {
     let (outside, none) = operator.download(&link, Some(&beyond), None).await.unwrap();
     assert!(outside.unsatisfiable && none.is_empty());
     assert_eq!(outside.total_size, bytes.len() as u64);
+}
+
+#[tokio::test]
+async fn who_has_the_file_already_gets_nothing_of_it() {
+    let world = World::new().await;
+    let operator = world.operator();
+    let id = operator.upload(&artifact("app", "arm", 100)).await.unwrap();
+    let link = operator.link(&id).await.unwrap().uri;
+    let (path, query) = link.split_once('?').unwrap();
+    let plain = DownloadRequest { path: path.into(), query: query.into(), ..Default::default() };
+    let (first, bytes) = operator.follow(plain.clone()).await.unwrap();
+    let [known, other] = [format!("\"b\", W/{}", first.etag), "\"b\"".to_owned()];
+
+    // Whatever part of it is asked for.
+    for (range, if_range) in [
+        (None, None),
+        (Some("bytes=5-9"), None),
+        (Some("bytes=5-9"), Some(first.etag.clone())),
+        (Some("bytes=99999999-"), None),
+    ] {
+        let range = range.map(ToOwned::to_owned);
+        let part = DownloadRequest { range, if_range, ..plain.clone() };
+        let has = DownloadRequest { if_none_match: Some(known.clone()), ..part.clone() };
+        let (head, nothing) = operator.follow(has).await.unwrap();
+        assert!(head.not_modified && !head.partial && !head.unsatisfiable && nothing.is_empty());
+        assert_eq!(head.etag, first.etag);
+        // Who has another version gets what a request without the condition would.
+        let has = DownloadRequest { if_none_match: Some(other.clone()), ..part.clone() };
+        assert_eq!(operator.follow(has).await.unwrap(), operator.follow(part).await.unwrap());
+    }
+    let looks = DownloadRequest { head_only: true, ..plain.clone() };
+    let (head, _) = operator.follow(looks).await.unwrap();
+    assert!(!head.not_modified && head.length == bytes.len() as u64);
+    let looks =
+        DownloadRequest { head_only: true, if_none_match: Some("*".into()), ..plain.clone() };
+    assert!(operator.follow(looks).await.unwrap().0.not_modified);
+    // A condition opens no door.
+    let forged = DownloadRequest { query: String::new(), if_none_match: Some("*".into()), ..plain };
+    assert_eq!(refused(operator.follow(forged).await).0, ErrorCode::Invalid);
 }
 
 #[tokio::test]

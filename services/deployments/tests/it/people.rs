@@ -151,8 +151,13 @@ impl Person {
             query: query.to_owned(),
             range: range.map(ToOwned::to_owned),
             if_range: if_range.map(ToOwned::to_owned),
-            head_only: false,
+            ..DownloadRequest::default()
         };
+        self.follow(request).await
+    }
+
+    /// Follows a link as it is asked for.
+    pub(crate) async fn follow(&self, request: DownloadRequest) -> Answer<(DownloadHead, Vec<u8>)> {
         // Nobody vouches for who follows a link.
         let answer = Artifacts::new(self.rpc.clone()).download(request).await?;
         let mut messages = answer.into_inner();

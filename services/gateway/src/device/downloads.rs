@@ -24,11 +24,12 @@ use crate::{app::App, convert::Malformed, error::Problem, extract::Who};
 const CONTENT_TYPE: &str = "application/vnd.mender-artifact";
 
 /// Downloads an Artifact. The link is the permission; ranges are served, so that a download
-/// that was cut goes on.
+/// that was cut goes on, and whoever has the file already is told so.
 #[utoipa::path(get, path = "/api/devices/v1/deployments/download/artifacts/{id}", tag = "device",
     params(("id" = String, Path), ("signature" = String, Query, description = "And what else the link holds")),
     responses((status = 200, body = Vec<u8>, content_type = "application/vnd.mender-artifact"),
               (status = 206, description = "A range"),
+              (status = 304, description = "The version that `If-None-Match` names"),
               (status = 416, description = "The range lies outside")))]
 pub(crate) async fn download(
     State(app): State<App>,
@@ -38,11 +39,13 @@ pub(crate) async fn download(
     let place = Arc::clone(&app.transfers).try_acquire_owned();
     let place = place.map_err(|_| Problem::unavailable("too many transfers are under way"))?;
     let head_only = request.method() == Method::HEAD;
+    let headers = request.headers();
     let wanted = DownloadRequest {
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
-        range: text(request.headers(), &header::RANGE),
-        if_range: text(request.headers(), &header::IF_RANGE),
+        range: text(headers, &header::RANGE),
+        if_range: text(headers, &header::IF_RANGE),
+        if_none_match: list(headers, &header::IF_NONE_MATCH),
         head_only,
     };
     drop(request);
@@ -50,7 +53,7 @@ pub(crate) async fn download(
     let Some(DownloadResponse { part: Some(Part::Head(head)) }) = parts.message().await? else {
         return Err(Malformed("download without a head").into());
     };
-    let body = if head_only || head.unsatisfiable {
+    let body = if head_only || head.unsatisfiable || head.not_modified {
         Body::empty()
     } else {
         Body::from_stream(chunks(parts, place, app.config.transfer_idle_seconds))
@@ -60,6 +63,12 @@ pub(crate) async fn download(
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// A header that is a list: its lines are one (RFC 9110, section 5.3).
+fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines: Vec<_> = headers.get_all(name).iter().filter_map(|it| it.to_str().ok()).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
 }
 
 /// The bytes as they come. The client sets the pace: nothing is fetched that it does not take.
@@ -87,6 +96,11 @@ fn answer(head: &DownloadHead, body: Body) -> Response {
                 .into_response();
         let whole = format!("bytes */{}", head.total_size);
         insert(response.headers_mut(), header::CONTENT_RANGE, &whole);
+        return response;
+    }
+    if head.not_modified {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        insert(response.headers_mut(), header::ETAG, &quoted(&head.etag));
         return response;
     }
     let mut response = Response::new(body);

@@ -29,6 +29,7 @@ fn head() -> DownloadHead {
         length: 10,
         partial: false,
         unsatisfiable: false,
+        not_modified: false,
     }
 }
 
@@ -85,6 +86,19 @@ async fn a_range_is_206_and_one_that_lies_outside_416() {
     door.deployments.streams(DOWNLOAD, &parts(outside, &[]));
     let answer = get(&door, &[("range", "bytes=10-")]).await.expect(416);
     assert_eq!(answer.header("content-range"), "bytes */10");
+}
+
+#[tokio::test]
+async fn what_a_client_has_already_is_304_with_its_tag() {
+    let door = Door::open().await;
+    let known = DownloadHead { length: 0, not_modified: true, ..head() };
+    door.deployments.streams(DOWNLOAD, &parts(known, &[]));
+    let conditions = [("if-none-match", "\"a\", W/\"e\""), ("if-none-match", "\"c\"")];
+    let answer = get(&door, &conditions).await.expect(304);
+    assert_eq!((answer.header("etag"), answer.body.len()), ("\"e\"", 0));
+    assert_eq!((answer.header("content-type"), answer.header("content-range")), ("", ""));
+    let asked: DownloadRequest = door.deployments.last(DOWNLOAD).one();
+    assert_eq!(asked.if_none_match.as_deref(), Some("\"a\", W/\"e\", \"c\""));
 }
 
 #[tokio::test]

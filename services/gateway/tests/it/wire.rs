@@ -73,6 +73,22 @@ async fn a_download_says_its_length_and_is_not_chunked() {
     assert!(answer.ends_with("\r\n\r\n0123456789"), "{answer}");
 }
 
+/// A length would be that of the whole file (RFC 9110, section 8.6).
+#[tokio::test]
+async fn an_answer_without_a_body_says_no_length_of_it() {
+    let door = Door::open().await;
+    let known = DownloadHead { total_size: 10, not_modified: true, ..DownloadHead::default() };
+    let known = DownloadResponse { part: Some(Part::Head(known)) };
+    door.deployments.streams(DOWNLOAD, &[known]);
+    let mut stream = connect(&door).await;
+    let path = "/api/devices/v1/deployments/download/artifacts/a?x=1";
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let answer = read(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n") && !answer.contains("Content-Length"), "{answer}");
+}
+
 /// Clients that write their whole body before they read get the answer nevertheless.
 #[tokio::test]
 async fn an_upload_that_is_refused_early_is_told_so() {
