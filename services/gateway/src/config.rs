@@ -11,6 +11,7 @@ use std::{
 
 use clap::Args;
 use rota_runtime::{
+    listen::Limits,
     settings::seconds,
     tls::{ClientCertificates, Identity, ServerTls},
 };
@@ -50,10 +51,15 @@ pub struct Config {
     #[arg(long, env = "ROTA_REQUEST_SECONDS", default_value = "60", value_name = "SECONDS",
           value_parser = seconds)]
     pub request_seconds: Duration,
-    /// Seconds that an upload or a download may stand still.
+    /// Seconds that an upload, or the source of a download, may stand still.
     #[arg(long, env = "ROTA_TRANSFER_IDLE_SECONDS", default_value = "60", value_name = "SECONDS",
           value_parser = seconds)]
     pub transfer_idle_seconds: Duration,
+    /// Seconds that a client may take nothing of its answer before it is cut off. One that is
+    /// slow is not; over HTTP/2 that is one that takes 1 MB in this time.
+    #[arg(long, env = "ROTA_CLIENT_STALL_SECONDS", default_value = "120", value_name = "SECONDS",
+          value_parser = at_least_a_second)]
+    pub client_stall_seconds: Duration,
     /// The largest Artifact that may be uploaded, in bytes.
     #[arg(long, env = "ROTA_MAX_ARTIFACT_BYTES", default_value_t = MAX_UPLOAD_BYTES,
           value_name = "BYTES")]
@@ -82,6 +88,18 @@ impl Https {
             clients: ClientCertificates::NotAsked,
         }
     }
+}
+
+impl Config {
+    /// What the listener before the gateway allows.
+    pub fn listener_limits(&self) -> Limits {
+        Limits { stall: self.client_stall_seconds, ..Limits::default() }
+    }
+}
+
+fn at_least_a_second(text: &str) -> Result<Duration, String> {
+    let limit = seconds(text)?;
+    if limit.is_zero() { Err("expected at least one second".to_owned()) } else { Ok(limit) }
 }
 
 /// 10 GiB (server API, artifacts: `storage.max_image_size`).
@@ -143,6 +161,7 @@ mod tests {
     #[test]
     fn a_setting_that_makes_no_sense_is_refused() {
         assert!(Program::try_parse_from(["gateway", "--max-requests", "0"]).is_err());
+        assert!(Program::try_parse_from(["gateway", "--client-stall-seconds", "0"]).is_err());
         assert!(Program::try_parse_from(["gateway", "--trusted-proxies", "10.0.0.0/40"]).is_err());
         let program = Program::try_parse_from(["gateway", "--trusted-proxies", "::1,10.0.0.0/8"]);
         assert_eq!(program.unwrap().config.trusted_proxies.len(), 2);

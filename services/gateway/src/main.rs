@@ -3,13 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use rota_gateway::{Clients, Config, Gateway, Https};
-use rota_runtime::{
-    Env,
-    listen::{Limits, Listener},
-    run_program,
-    settings::PeerSettings,
-    tls::Protocols,
-};
+use rota_runtime::{Env, listen::Listener, run_program, settings::PeerSettings, tls::Protocols};
 
 #[derive(clap::Args)]
 struct Settings {
@@ -30,13 +24,14 @@ fn main() -> ExitCode {
             deployments: peers.rpc("deployments")?,
             accounts: peers.rpc("accounts")?,
         };
+        let limits = own.listener_limits();
         let gateway = Gateway::new(own, clients, Arc::clone(&env.clock));
         let listener = Listener::bind(
             Gateway::NAME,
             https.https_listen,
             Some(https.tls()),
             Protocols::Http,
-            Limits::default(),
+            limits,
         );
         let listener = listener.await?;
         env.readiness.add(gateway.checks());

@@ -9,11 +9,7 @@ use rota_deployments::Deployments;
 use rota_deviceauth::DeviceAuth;
 use rota_gateway::{Clients, Gateway};
 use rota_inventory::Inventory;
-use rota_runtime::{
-    Env, Mesh, Service,
-    listen::{Limits, Listener},
-    tls::Protocols,
-};
+use rota_runtime::{Env, Mesh, Service, listen::Listener, tls::Protocols};
 use rota_workflows::Workflows;
 
 use crate::{
@@ -119,10 +115,10 @@ async fn serve(
         deployments: mesh.rpc(Deployments::NAME),
         accounts: mesh.rpc(Accounts::NAME),
     };
+    let limits = config.listener_limits();
     let gateway = Gateway::new(config, clients, Arc::clone(&env.clock));
     let listener =
-        Listener::bind(Gateway::NAME, address, Some(tls), Protocols::Http, Limits::default());
-    let listener = listener.await?;
+        Listener::bind(Gateway::NAME, address, Some(tls), Protocols::Http, limits).await?;
     let port = listener.local_addr()?.port();
     env.readiness.add(gateway.checks());
     gateway.tasks(&env.tasks);

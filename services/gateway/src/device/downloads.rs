@@ -5,19 +5,19 @@ use std::{fmt::Write, io, sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, stream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rota_proto::deployments::v1::{
     DownloadHead, DownloadRequest, DownloadResponse, download_response::Part,
 };
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_stream::StreamExt;
 use tonic::Streaming;
 
+use super::stall;
 use crate::{app::App, convert::Malformed, error::Problem, extract::Who};
 
 /// What an Artifact calls itself.
@@ -48,15 +48,20 @@ pub(crate) async fn download(
         if_none_match: list(headers, &header::IF_NONE_MATCH),
         head_only,
     };
+    let version = request.version();
     drop(request);
     let mut parts = app.artifacts().download(who.asks(wanted)).await?.into_inner();
     let Some(DownloadResponse { part: Some(Part::Head(head)) }) = parts.message().await? else {
         return Err(Malformed("download without a head").into());
     };
-    let body = if head_only || head.unsatisfiable || head.not_modified {
-        Body::empty()
-    } else {
-        Body::from_stream(chunks(parts, place, app.config.transfer_idle_seconds))
+    if head_only || head.unsatisfiable || head.not_modified {
+        return Ok(answer(&head, Body::empty()));
+    }
+    let chunks = chunks(parts, place, app.config.transfer_idle_seconds);
+    let body = match version {
+        Version::HTTP_2 => Body::from_stream(stall::limit(chunks, app.config.client_stall_seconds)),
+        // There the connection is the answer, and its listener has the same limit.
+        _ => Body::from_stream(chunks),
     };
     Ok(answer(&head, body))
 }
@@ -71,20 +76,22 @@ fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join(", "))
 }
 
-/// The bytes as they come. The client sets the pace: nothing is fetched that it does not take.
+/// The bytes as they come. The client sets the pace: nothing is fetched that it does not take,
+/// and what is counted against `idle` is the source's time alone.
 fn chunks(
     parts: Streaming<DownloadResponse>,
     place: OwnedSemaphorePermit,
     idle: Duration,
-) -> impl Stream<Item = io::Result<Bytes>> {
-    parts.timeout(idle).map(move |part| {
-        // Given back when the body is dropped, sent to its end or not.
-        let _ = &place;
-        match part {
-            Ok(Ok(DownloadResponse { part: Some(Part::Chunk(chunk)) })) => Ok(Bytes::from(chunk)),
-            Ok(Ok(_)) => Err(io::Error::other("a download with two heads")),
-            Ok(Err(status)) => Err(io::Error::other(status)),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    // The place is given back when the body is dropped, sent to its end or not.
+    stream::try_unfold((parts, place), move |(mut parts, place)| async move {
+        let part = tokio::time::timeout(idle, parts.message()).await;
+        match part.map_err(io::Error::from)?.map_err(io::Error::other)? {
+            Some(DownloadResponse { part: Some(Part::Chunk(chunk)) }) => {
+                Ok(Some((Bytes::from(chunk), (parts, place))))
+            }
+            Some(_) => Err(io::Error::other("a download with two heads")),
+            None => Ok(None),
         }
     })
 }

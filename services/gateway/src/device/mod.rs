@@ -4,3 +4,4 @@ pub(crate) mod authentication;
 pub(crate) mod deployments;
 pub(crate) mod downloads;
 pub(crate) mod inventory;
+mod stall;

@@ -26,7 +26,11 @@ use rota_proto::trust::v1::{
     trust_service_server::{TrustService, TrustServiceServer},
     trust_update::Update,
 };
-use rota_runtime::{SystemClock, Tasks, listen::Peer, rpc::in_process};
+use rota_runtime::{
+    SystemClock, Tasks,
+    listen::{Limits, Peer},
+    rpc::in_process,
+};
 use rota_types::{AuthSetId, DeviceId, Permission, SessionId, TenantId, UserId};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -51,6 +55,8 @@ pub(crate) struct Door {
     pub(crate) devices: Issuer,
     pub(crate) people: Issuer,
     pub(crate) tasks: Tasks,
+    /// For a listener before it.
+    pub(crate) listener_limits: Limits,
 }
 
 /// One who issues tokens.
@@ -101,7 +107,9 @@ impl Door {
             deployments: in_process("deployments", deployments.routes()),
             accounts: in_process("accounts", people.beside(&accounts)),
         };
-        let gateway = Gateway::new(config(flags), clients, Arc::new(SystemClock));
+        let config = config(flags);
+        let listener_limits = config.listener_limits();
+        let gateway = Gateway::new(config, clients, Arc::new(SystemClock));
         let router = gateway.router();
         let tasks = Tasks::new();
         Self {
@@ -114,6 +122,7 @@ impl Door {
             devices,
             people,
             tasks,
+            listener_limits,
         }
     }
 

@@ -1,27 +1,33 @@
 //! What goes over the socket, byte for byte.
 
+use std::time::{Duration, Instant};
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, Version},
+};
+use http_body_util::BodyExt;
 use rota_proto::deployments::v1::{
     DownloadHead, DownloadResponse, UploadResponse, download_response::Part,
 };
-use rota_runtime::{
-    listen::{Limits, Listener},
-    tls::Protocols,
-};
+use rota_runtime::{listen::Listener, tls::Protocols};
 use rota_types::{ErrorCode, Permission};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::door::{Door, PATIENCE, person};
+use crate::door::{Door, PATIENCE, person, until};
 
 const UPLOAD: &str = "rota.deployments.v1.ArtifactService/Upload";
+const GET: &str = "GET /api/devices/v1/deployments/download/artifacts/a?x=1 HTTP/1.1\r\n\
+                   Host: a\r\nConnection: close\r\n\r\n";
 const DOWNLOAD: &str = "rota.deployments.v1.ArtifactService/Download";
 
 /// Serves the gateway on a port of its own, in plain.
 async fn connect(door: &Door) -> TcpStream {
     let address = "127.0.0.1:0".parse().unwrap();
-    let limits = Limits::default();
+    let limits = door.listener_limits.clone();
     let listener = Listener::bind("test", address, None, Protocols::Http, limits).await.unwrap();
     let address = listener.local_addr().unwrap();
     listener.serve(door.gateway.router(), &door.tasks);
@@ -64,9 +70,7 @@ async fn a_download_says_its_length_and_is_not_chunked() {
     let parts = parts.map(|part| DownloadResponse { part: Some(part) });
     door.deployments.streams(DOWNLOAD, &parts);
     let mut stream = connect(&door).await;
-    let path = "/api/devices/v1/deployments/download/artifacts/a?x=1";
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(GET.as_bytes()).await.unwrap();
     let answer = read(&mut stream).await;
     assert!(answer.contains("Content-Length: 10\r\n"), "{answer}");
     assert!(!answer.contains("Transfer-Encoding"), "{answer}");
@@ -81,9 +85,7 @@ async fn an_answer_without_a_body_says_no_length_of_it() {
     let known = DownloadResponse { part: Some(Part::Head(known)) };
     door.deployments.streams(DOWNLOAD, &[known]);
     let mut stream = connect(&door).await;
-    let path = "/api/devices/v1/deployments/download/artifacts/a?x=1";
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(GET.as_bytes()).await.unwrap();
     let answer = read(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n") && !answer.contains("Content-Length"), "{answer}");
@@ -188,4 +190,71 @@ fn upload(door: &Door, size: usize) -> String {
          Authorization: Bearer {token}\r\nContent-Type: multipart/form-data; boundary=X\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
+}
+
+/// An Artifact without an end, at a gateway with room for one download, whose settings wait one
+/// second for anything.
+async fn endless() -> Door {
+    let flags = ["--max-transfers=1", "--client-stall-seconds=1", "--transfer-idle-seconds=1"];
+    let door = Door::open_with(&flags).await;
+    door.deployments.makes(DOWNLOAD, || {
+        let size = 1 << 50;
+        let head = DownloadHead { total_size: size, length: size, ..DownloadHead::default() };
+        let chunk = || DownloadResponse { part: Some(Part::Chunk(vec![0; 1 << 16])) };
+        let head = DownloadResponse { part: Some(Part::Head(head)) };
+        [head].into_iter().chain(std::iter::repeat_with(chunk))
+    });
+    door
+}
+
+/// Whether a download is under way.
+async fn is_full(door: &Door) -> bool {
+    let path = "/api/devices/v1/deployments/download/artifacts/a?x=1";
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    door.respond("192.0.2.1:1", request).await.status() == StatusCode::SERVICE_UNAVAILABLE
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_a_download_is_cut_off() {
+    let door = endless().await;
+    let mut stream = connect(&door).await;
+    stream.write_all(GET.as_bytes()).await.unwrap();
+    let mut first = [0; 15];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut first)).await.unwrap().unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
+    assert!(is_full(&door).await);
+    until(async || !is_full(&door).await).await;
+    // It finds out when it comes back for more than it was sent before.
+    let rest = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap();
+    assert!(rest.is_err(), "the end of an endless file");
+}
+
+#[tokio::test]
+async fn over_http_2_the_answer_is_cut_off() {
+    let door = endless().await;
+    let path = "/api/devices/v1/deployments/download/artifacts/a?x=1";
+    let request = Request::get(path).version(Version::HTTP_2).body(Body::empty()).unwrap();
+    let response = door.respond("192.0.2.1:1", request).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(is_full(&door).await);
+    until(async || !is_full(&door).await).await;
+    assert!(response.into_body().collect().await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_but_goes_on_is_not_cut_off() {
+    const MANY_TIMES_THE_LIMIT: Duration = Duration::from_secs(5);
+    let door = endless().await;
+    let mut stream = connect(&door).await;
+    stream.write_all(GET.as_bytes()).await.unwrap();
+    let began = Instant::now();
+    let mut some = vec![0; 96 << 10];
+    // What it reads in a second is more than a segment on loopback, and far less than lies in
+    // the buffers between.
+    let mut pace = tokio::time::interval(Duration::from_millis(200));
+    while began.elapsed() < MANY_TIMES_THE_LIMIT {
+        pace.tick().await;
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut some)).await.unwrap().unwrap();
+    }
+    assert!(is_full(&door).await, "given up behind its back");
 }

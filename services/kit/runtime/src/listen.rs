@@ -12,6 +12,7 @@ use hyper_util::{
         graceful::{GracefulShutdown, Watcher},
     },
 };
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -34,6 +35,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
+/// What the kernel holds of answers over HTTP/2 that it cannot send yet, in bytes. Megabytes of
+/// them would hide from a handler for minutes that a slow client takes its answer.
+const UNSENT: u32 = 128 << 10;
+
 /// What a listener allows.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -46,6 +51,9 @@ pub struct Limits {
     pub connections: usize,
     /// Requests at the same time on one HTTP/2 connection.
     pub streams: u32,
+    /// For the other end to take or acknowledge something of what is sent to it, while there
+    /// is something; none, where it is zero. One that is slow but moves is never cut.
+    pub stall: Duration,
     /// For requests under way to finish when the listener stops.
     pub drain: Duration,
 }
@@ -57,6 +65,7 @@ impl Default for Limits {
             header_read: Duration::from_mins(1),
             connections: 20_000,
             streams: 256,
+            stall: Duration::from_mins(2),
             drain: Duration::from_secs(20),
         }
     }
@@ -189,8 +198,10 @@ struct Connection {
 
 impl Connection {
     async fn run(self, stream: TcpStream, address: SocketAddr) {
-        // Small answers must not wait for the acknowledgement of the one before.
-        let _ = stream.set_nodelay(true);
+        if let Err(error) = prepare(&stream, &self.limits) {
+            tracing::debug!(listener = self.name, %address, %error, "connection ended early");
+            return;
+        }
         let Some(acceptor) = &self.tls else {
             let http2 = self.protocols == Protocols::Grpc;
             return self.serve(stream, http2, Peer { address, certificate: None }).await;
@@ -207,6 +218,10 @@ impl Connection {
             .and_then(|chain| chain.first())
             .map(|certificate| Arc::new(PeerCertificate::new(certificate.clone().into_owned())));
         let http2 = session.alpn_protocol() == Some(b"h2");
+        if http2 && self.protocols == Protocols::Http {
+            // Who cannot be told to hold little is served all the same.
+            let _ = SockRef::from(stream.get_ref().0).set_tcp_notsent_lowat(UNSENT);
+        }
         self.serve(stream, http2, Peer { address, certificate }).await;
     }
 
@@ -231,6 +246,15 @@ impl Connection {
             tracing::debug!(listener = name, %address, error, "connection ended early");
         }
     }
+}
+
+/// What holds for every connection.
+fn prepare(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
+    // Small answers must not wait for the acknowledgement of the one before.
+    stream.set_nodelay(true)?;
+    // The kernel's own limit: it alone sees whether a slow client still takes bytes out of the
+    // buffers between us.
+    SockRef::from(stream).set_tcp_user_timeout(Some(limits.stall))
 }
 
 fn builder(http2: bool, limits: &Limits) -> auto::Builder<TokioExecutor> {
