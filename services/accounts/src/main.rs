@@ -7,13 +7,12 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context;
 use clap::Args;
 use rota_accounts::{Accounts, Config, Deps, SCHEMA};
-use rota_store::{Database, DatabaseSettings};
+use rota_store::DatabaseAddress;
 
 #[derive(Debug, Args)]
 struct Settings {
-    /// The database: `postgres://user:password@host/database`.
-    #[arg(long, env = "ROTA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    database_url: String,
+    #[command(flatten)]
+    database: DatabaseAddress,
     #[command(flatten)]
     config: Config,
 }
@@ -23,8 +22,7 @@ fn main() -> ExitCode {
         return operator::run();
     }
     rota_runtime::run(async |settings: Settings, env: Arc<rota_runtime::Env>| {
-        let database = DatabaseSettings::new(settings.database_url);
-        let db = Database::connect(&database, &SCHEMA).await.context("database")?;
+        let db = settings.database.connect(&SCHEMA).await.context("database")?;
         let deps = Deps { db, clock: Arc::clone(&env.clock) };
         Ok(Accounts::new(settings.config, deps).await?)
     })

@@ -6,19 +6,17 @@ use anyhow::Context;
 use clap::Args;
 use rota_auth::LinkSigner;
 use rota_blob::BlobSettings;
-use rota_bus::{NatsBus, NatsSettings};
+use rota_bus::BrokerAddress;
 use rota_deployments::{Config, Deployments, Deps, SCHEMA};
 use rota_runtime::ConfigError;
-use rota_store::{Database, DatabaseSettings};
+use rota_store::DatabaseAddress;
 
 #[derive(Debug, Args)]
 struct Settings {
-    /// The Postgres database, with user and password.
-    #[arg(long, env = "ROTA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    database_url: String,
-    /// The NATS servers, separated by commas.
-    #[arg(long, env = "ROTA_NATS_URL", value_name = "URL", hide_env_values = true)]
-    nats_url: String,
+    #[command(flatten)]
+    database: DatabaseAddress,
+    #[command(flatten)]
+    broker: BrokerAddress,
     /// File with the keys that sign download links, the same for every replica; made where it
     /// does not exist.
     #[arg(long, env = "ROTA_LINK_KEYS", value_name = "FILE")]
@@ -36,10 +34,8 @@ fn main() -> ExitCode {
             ConfigError::new("--blob-dir (ROTA_BLOB_DIR) or --s3-bucket (ROTA_S3_BUCKET) is needed")
         })?;
         let links = LinkSigner::load_or_create(&settings.link_keys).context("link keys")?;
-        let database = DatabaseSettings::new(settings.database_url);
-        let db = Database::connect(&database, &SCHEMA).await.context("database")?;
-        let nats = NatsSettings::new(settings.nats_url, "rota-deployments");
-        let publisher = Arc::new(NatsBus::connect(nats).await.context("broker")?);
+        let db = settings.database.connect(&SCHEMA).await.context("database")?;
+        let publisher = Arc::new(settings.broker.connect(SCHEMA.name).await.context("broker")?);
         let inventory = env.rpc("inventory")?;
         let clock = Arc::clone(&env.clock);
         let deps = Deps { db, blobs, publisher, inventory, links, clock };

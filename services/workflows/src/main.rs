@@ -4,28 +4,24 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
-use rota_bus::{NatsBus, NatsSettings};
-use rota_store::{Database, DatabaseSettings};
+use rota_bus::BrokerAddress;
+use rota_store::DatabaseAddress;
 use rota_workflows::{Config, Deps, SCHEMA, Workflows};
 
 #[derive(Debug, Args)]
 struct Settings {
-    /// The database: `postgres://user:password@host/database`.
-    #[arg(long, env = "ROTA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    database_url: String,
-    /// The broker: `nats://host:port`, several separated by commas.
-    #[arg(long, env = "ROTA_NATS_URL", value_name = "URL", hide_env_values = true)]
-    nats_url: String,
+    #[command(flatten)]
+    database: DatabaseAddress,
+    #[command(flatten)]
+    broker: BrokerAddress,
     #[command(flatten)]
     config: Config,
 }
 
 fn main() -> ExitCode {
     rota_runtime::run(async |settings: Settings, env| {
-        let database = DatabaseSettings::new(settings.database_url);
-        let db = Database::connect(&database, &SCHEMA).await.context("database")?;
-        let nats = NatsSettings::new(settings.nats_url, "rota-workflows");
-        let bus = NatsBus::connect(nats).await.context("broker")?;
+        let db = settings.database.connect(&SCHEMA).await.context("database")?;
+        let bus = settings.broker.connect(SCHEMA.name).await.context("broker")?;
         let deps = Deps {
             db,
             bus: Arc::new(bus),

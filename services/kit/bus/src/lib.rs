@@ -14,6 +14,7 @@
 //! - **Nothing is dropped.** An event that fails [`MAX_ATTEMPTS`] times is handed to
 //!   [`Handler::bury`], which keeps it for a person to look at; only then is it settled.
 
+mod address;
 mod attempts;
 mod delivery;
 mod event;
@@ -21,6 +22,7 @@ mod handler;
 mod local;
 mod nats;
 
+pub use address::BrokerAddress;
 pub use delivery::{HANDLER_DEADLINE, MAX_ATTEMPTS, retry_delay};
 pub use event::{Entity, Event, EventType, Filter};
 pub use handler::{

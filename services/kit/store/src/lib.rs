@@ -38,6 +38,7 @@
 //! needs such an index belongs to [`Database::hot`], with `tenant_id = $1` written out and a
 //! cross-tenant test of its own.
 
+mod address;
 mod consumer;
 mod database;
 pub mod dead_letters;
@@ -50,6 +51,7 @@ pub mod outbox;
 mod relay;
 mod tx;
 
+pub use address::DatabaseAddress;
 pub use consumer::{Consumer, Effect, EffectError};
 pub use database::{Database, DatabaseSettings, NotReady, Schema};
 pub use error::{
