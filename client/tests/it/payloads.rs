@@ -221,6 +221,9 @@ impl Packages {
             fs::write(root.join("var/lib/dpkg").join(file), "").unwrap();
         }
         device.set_environment("DPKG_ROOT", &root);
+        // Whoever runs the tests may install into a root of their own.
+        device.write(".dpkg.cfg", "force-not-root\nforce-bad-path\nlog /dev/null\n");
+        device.set_environment("HOME", device.path(""));
         Self { device, root }
     }
 
