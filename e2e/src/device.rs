@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     artifact::{APP_MODULE, APP_TYPE, DEVICE_TYPE},
@@ -71,6 +71,15 @@ impl Device {
     /// Adds an Update Module.
     pub fn add_module(&self, payload_type: &str, text: &str) -> Result<()> {
         script(&self.folder.join("share/modules/v3").join(payload_type), text)
+    }
+
+    /// Changes its `mender.conf`, before it is switched on.
+    pub fn configure(&self, changes: &Value) -> Result<()> {
+        let path = self.folder.join("etc/mender.conf");
+        let mut configuration: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        let members = configuration.as_object_mut().context("mender.conf is no object")?;
+        members.extend(changes.as_object().context("the changes are no object")?.clone());
+        Ok(fs::write(path, serde_json::to_string_pretty(&configuration)?)?)
     }
 
     /// Switches it on.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::artifacts::Contents;
+use crate::{artifacts::Contents, control_maps::ControlMap};
 
 /// Where a deployment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,6 +85,8 @@ pub struct Deployment {
     pub force_installation: bool,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retries: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_control_map: Option<ControlMap>,
     #[serde(default)]
     pub statistics: Statistics,
 }
@@ -122,8 +124,20 @@ pub struct NewDeployment {
     /// Not supported: refused when present.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uniform_phases: Option<Value>,
-    /// Not supported: refused when present.
+    /// What holds the update on its devices, and can be replaced later. Anything unknown in it
+    /// is refused, which is why it comes as it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ControlMap>))]
+    pub update_control_map: Option<Value>,
+}
+
+/// Another control map for a deployment that has one: the body of `PATCH deployments/{id}`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewControlMap {
+    /// As it was written.
+    #[cfg_attr(feature = "openapi", schema(required, value_type = ControlMap))]
     pub update_control_map: Option<Value>,
 }
 
@@ -194,7 +208,7 @@ pub struct DeviceDeployment {
     pub device_type: String,
     /// Whether the device sent a log.
     pub log: bool,
-    /// What the device said besides its status.
+    /// What the device said besides its status, or why it was told nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub substate: String,
     #[serde(default, skip_serializing_if = "is_zero")]

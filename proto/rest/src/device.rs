@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control_maps::ControlMap;
+
 /// Body of `POST /api/devices/v1/authentication/auth_requests`.
 ///
 /// The request is signed over its exact bytes, so a receiver verifies before it parses. The answer
@@ -74,6 +76,26 @@ pub struct Instructions {
     /// The deployment's id, which status reports and logs name.
     pub id: String,
     pub artifact: InstructionsArtifact,
+}
+
+/// The 200 answer to `POST /api/devices/v2/deployments/device/deployments/next`: instructions, and
+/// what may hold them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ControlledInstructions {
+    #[serde(flatten)]
+    pub instructions: Instructions,
+    /// The deployment's, for a device that said that it understands it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_control_map: Option<ControlMap>,
+}
+
+/// The 200 answer to
+/// `GET /api/devices/v2/deployments/device/deployments/{id}/update_control_map`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UpdateControlMap {
+    pub update_control_map: ControlMap,
 }
 
 /// Where the Artifact of a deployment is.

@@ -9,6 +9,7 @@
 //! resource. Times are RFC 3339 in UTC.
 
 pub mod artifacts;
+pub mod control_maps;
 pub mod deployments;
 pub mod device;
 pub mod devices;

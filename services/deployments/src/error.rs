@@ -9,6 +9,7 @@ use sqlx::error::DatabaseError;
 
 use crate::model::{
     conflict::MAX_COMBINATIONS,
+    control_map::InvalidControlMap,
     deployment::{InvalidDeployment, UnknownDeploymentStatus},
     release::{InvalidRelease, MAX_TENANT_TAGS},
     status::UnknownStatus,
@@ -77,6 +78,12 @@ pub(crate) enum Error {
     DeploymentExists,
     #[error("Deployment already finished")]
     AlreadyFinished,
+    #[error(transparent)]
+    ControlMap(#[from] InvalidControlMap),
+    #[error("the deployment was created without an update control map")]
+    NoControlMap,
+    #[error("the deployment is finished, and nothing is left for an update control map to hold")]
+    Over,
 
     #[error(transparent)]
     Status(#[from] UnknownStatus),
@@ -115,6 +122,7 @@ impl Coded for Error {
             | Self::LinkIncomplete
             | Self::Deployment(_)
             | Self::DeploymentStatus(_)
+            | Self::ControlMap(_)
             | Self::NoDevices
             | Self::Status(_)
             | Self::NotReportable(_) => ErrorCode::Invalid,
@@ -123,9 +131,12 @@ impl Coded for Error {
             Self::ArtifactConflict(_) | Self::ArtifactIdTaken | Self::DeploymentExists => {
                 ErrorCode::AlreadyExists
             }
-            Self::TooManyTags | Self::ArtifactInUse | Self::RequestChanged | Self::TakenBack => {
-                ErrorCode::Conflict
-            }
+            Self::TooManyTags
+            | Self::ArtifactInUse
+            | Self::NoControlMap
+            | Self::Over
+            | Self::RequestChanged
+            | Self::TakenBack => ErrorCode::Conflict,
             Self::ArtifactUsed | Self::NoArtifact | Self::AlreadyFinished => {
                 ErrorCode::Unprocessable
             }

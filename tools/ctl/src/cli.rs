@@ -44,7 +44,7 @@ pub(crate) enum Command {
     /// Releases: list
     #[command(subcommand)]
     Release(Release),
-    /// Deployments: create, list, show, watch, log, abort
+    /// Deployments: create, list, show, watch, control, log, abort
     #[command(subcommand)]
     Deployment(Deployment),
 }
@@ -178,6 +178,13 @@ pub(crate) enum Deployment {
         /// The deployment's id
         id: String,
     },
+    /// Change what holds the updates of a deployment that was created with a control map
+    Control {
+        /// The deployment's id
+        id: String,
+        #[command(flatten)]
+        change: Change,
+    },
     /// Print the log that a device sent
     Log {
         /// The deployment's id
@@ -205,6 +212,12 @@ pub(crate) struct Create {
     /// Install even where this release is installed already
     #[arg(long)]
     pub(crate) force: bool,
+    /// An update control map (JSON); `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) control_map: Option<PathBuf>,
+    /// Pause on every device before this step; may be given several times
+    #[arg(long, value_enum, value_name = "STEP", conflicts_with = "control_map")]
+    pub(crate) pause_before: Vec<Step>,
     /// Follow it until it is finished
     #[arg(long)]
     pub(crate) watch: bool,
@@ -223,6 +236,43 @@ pub(crate) struct Target {
     /// Every accepted device
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+/// What holds a deployment's updates from now on.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Change {
+    /// Another update control map (JSON); `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Nothing: devices that wait go on
+    #[arg(long = "continue")]
+    pub(crate) go_on: bool,
+    /// A pause before this step alone; may be given several times
+    #[arg(long, value_enum, value_name = "STEP")]
+    pub(crate) pause_before: Vec<Step>,
+}
+
+/// The steps of an update before which it can be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    /// Downloaded, nothing changed yet
+    Install,
+    /// Installed, before the reboot that starts the new software
+    Reboot,
+    /// The new software runs, and could still be rolled back
+    Commit,
+}
+
+impl Step {
+    /// The state's name in a control map.
+    pub(crate) const fn state(self) -> &'static str {
+        match self {
+            Self::Install => "ArtifactInstall_Enter",
+            Self::Reboot => "ArtifactReboot_Enter",
+            Self::Commit => "ArtifactCommit_Enter",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -244,5 +294,22 @@ mod tests {
         assert!(Arguments::try_parse_from(both).is_err());
         let one = [&typed[..], &["--device", "a", "--device", "b"]].concat();
         assert!(Arguments::try_parse_from(one).is_ok());
+    }
+
+    #[test]
+    fn a_map_is_written_in_one_way() {
+        let create = ["rotactl", "deployment", "create", "--release", "r", "--all"];
+        let steps = ["--pause-before", "install", "--pause-before", "commit"];
+        assert!(Arguments::try_parse_from([&create[..], &steps].concat()).is_ok());
+        let both = [&create[..], &steps, &["--control-map", "m.json"]].concat();
+        assert!(Arguments::try_parse_from(both).is_err());
+
+        let control = ["rotactl", "deployment", "control", "id"];
+        assert!(Arguments::try_parse_from(control).is_err());
+        for one in [&["--continue"][..], &["--file", "-"], &steps] {
+            assert!(Arguments::try_parse_from([&control[..], one].concat()).is_ok(), "{one:?}");
+        }
+        let both = [&control[..], &["--continue", "--file", "-"]].concat();
+        assert!(Arguments::try_parse_from(both).is_err());
     }
 }

@@ -1,6 +1,8 @@
 //! The stories, and the two forms of the platform that each is told to.
 
 mod bad_input;
+mod control_maps;
+mod desk;
 mod downloads;
 mod kills;
 mod main_job;
@@ -35,7 +37,7 @@ macro_rules! stories {
     };
 }
 
-stories!(main_job, bad_input, downloads, revocation, tenants, tour);
+stories!(main_job, bad_input, control_maps, downloads, revocation, tenants, tour);
 
 /// Only processes of their own can be killed one at a time.
 #[tokio::test(flavor = "multi_thread")]

@@ -7,46 +7,16 @@ use rota_e2e::{
     process::{Process, Program},
     programs, wait,
 };
-use serde_json::Value;
 
-use super::Stage;
+use super::{Stage, desk::Desk};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const DEVICES: usize = 5;
 
-/// `rotactl` with a session of its own.
-struct Desk<'a> {
-    folder: &'a Path,
-}
-
-impl Desk<'_> {
-    fn rotactl(&self, words: &[&str]) -> Result<Program> {
-        let program = Program::new("rotactl", programs::ours("rotactl")?, self.folder);
-        let session = self.folder.join("session.json");
-        let program = program.environment("ROTA_SESSION", &session.to_string_lossy());
-        Ok(words.iter().fold(program, Program::argument))
-    }
-
-    fn run(&self, words: &[&str]) -> Result<String> {
-        self.rotactl(words)?.run()
-    }
-
-    fn json(&self, words: &[&str]) -> Result<Value> {
-        let printed = self.rotactl(words)?.flag("--output", "json").run()?;
-        let last = printed.lines().last().context("nothing was printed")?;
-        Ok(serde_json::from_str(last)?)
-    }
-
-    /// The exit code of a command that does not end well.
-    fn exit_code(&self, words: &[&str]) -> Result<Option<i32>> {
-        Ok(self.rotactl(words)?.output()?.status.code())
-    }
-}
-
 pub(super) async fn tell(stage: &mut Stage<'_>) -> Result<()> {
-    let desk = Desk { folder: stage.folder };
+    let desk = Desk::new(stage.folder);
     ensure!(desk.exit_code(&["whoami"])? == Some(4), "nobody is signed in yet");
-    sign_in(stage, &desk)?;
+    desk.sign_in(stage)?;
     let _healthy = fleet(stage, 0, 0)?;
     let _failing = fleet(stage, 1, 100)?;
     accepted(&desk).await?;
@@ -74,19 +44,6 @@ pub(super) async fn tell(stage: &mut Stage<'_>) -> Result<()> {
     ensure!(std::fs::read(&copy)? == std::fs::read(&artifact)?, "other bytes came back");
     desk.run(&["logout"])?;
     ensure!(desk.exit_code(&["whoami"])? == Some(4), "still signed in");
-    Ok(())
-}
-
-fn sign_in(stage: &Stage<'_>, desk: &Desk<'_>) -> Result<()> {
-    let (email, password) = stage.platform.administrator();
-    let file = stage.folder.join("password");
-    std::fs::write(&file, password)?;
-    let gateway = stage.platform.gateways().first().context("no gateway")?;
-    let certificate = stage.platform.certificate().to_string_lossy();
-    let login = ["login", "--server", gateway, "--certificate", &certificate, "--email", email];
-    let file = file.to_string_lossy();
-    desk.run(&[&login[..], &["--password-file", &file]].concat())?;
-    ensure!(desk.json(&["whoami"])?["email"] == email, "somebody else is signed in");
     Ok(())
 }
 

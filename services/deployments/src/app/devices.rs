@@ -8,7 +8,8 @@ use crate::{
     error::Error,
     metrics,
     model::{
-        decision::{Answer, Choice, Decision, Device, Fit, decide},
+        control_map::ControlMap,
+        decision::{Answer, Choice, Decision, Device, Fit, Instruction, decide},
         status::{self, DeviceStatus, Report},
     },
     store::{hot, hot::Glimpse, places},
@@ -23,6 +24,7 @@ pub(crate) struct Instructions {
     pub(crate) deployment: DeploymentId,
     pub(crate) artifact: Fit,
     pub(crate) source: Link,
+    pub(crate) control_map: Option<ControlMap>,
 }
 
 impl Deployments {
@@ -54,8 +56,8 @@ impl Deployments {
             Answer::Install(instruction) => {
                 metrics::poll("install");
                 let source = self.device_link(tenant, &instruction.artifact).await?;
-                let (deployment, artifact) = (instruction.deployment, instruction.artifact);
-                Ok(Some(Instructions { deployment, artifact, source }))
+                let Instruction { deployment, artifact, control_map, .. } = instruction;
+                Ok(Some(Instructions { deployment, artifact, source, control_map }))
             }
             Answer::Nothing => {
                 metrics::poll("nothing");

@@ -3,6 +3,7 @@
 
 pub(crate) mod active_tenants;
 pub(crate) mod artifacts;
+pub(crate) mod control_maps;
 pub(crate) mod deployments;
 pub(crate) mod devices;
 pub(crate) mod download;

@@ -5,6 +5,7 @@ use prost_types::Timestamp;
 use rota_proto::deployments::v1::{self as wire, LogLine as WireLogLine};
 use rota_types::{DeploymentId, MAX_PER_PAGE, Page};
 
+use super::control_map;
 use crate::{
     app::{devices::Instructions, link::Link, listing::Records},
     error::Error,
@@ -60,6 +61,7 @@ pub(super) fn instructions(told: Instructions) -> wire::Instructions {
         device_types: told.artifact.device_types().to_vec(),
         artifact_name: told.artifact.name,
         source: Some(link(told.source)),
+        control_map: told.control_map.as_ref().map(control_map::to_wire),
     }
 }
 
@@ -134,6 +136,7 @@ pub(super) fn deployment(deployment: &Deployment) -> wire::Deployment {
         retries: deployment.retries,
         statistics: statistics(&deployment.statistics),
         total_size: deployment.statistics.handed_out_bytes,
+        control_map: deployment.control_map.as_ref().map(control_map::to_wire),
     }
 }
 

@@ -1,13 +1,13 @@
 //! What devices ask and report.
 
 use rota_proto::deployments::v1::{
-    NextRequest, NextResponse, ReportStatusRequest, ReportStatusResponse, StoreLogRequest,
-    StoreLogResponse, device_service_server::DeviceService,
+    GetControlMapRequest, GetControlMapResponse, NextRequest, NextResponse, ReportStatusRequest,
+    ReportStatusResponse, StoreLogRequest, StoreLogResponse, device_service_server::DeviceService,
 };
 use rota_runtime::to_status;
 use tonic::{Request, Response, Status};
 
-use super::{convert, device};
+use super::{control_map, convert, device};
 use crate::{
     Deployments,
     error::Error,
@@ -58,6 +58,17 @@ impl DeviceService for Deployments {
         Self::store_log(self, &caller, device, deployment, &lines).await.map_err(to_status)?;
         Ok(Response::new(StoreLogResponse {}))
     }
+
+    async fn get_control_map(
+        &self,
+        request: Request<GetControlMapRequest>,
+    ) -> Result<Response<GetControlMapResponse>, Status> {
+        let (caller, device) = device(&request)?;
+        let deployment = convert::known_id(&request.get_ref().deployment_id).map_err(to_status)?;
+        let map = self.control_map(caller.tenant, device, deployment).await.map_err(to_status)?;
+        let control_map = map.as_ref().map(control_map::to_wire);
+        Ok(Response::new(GetControlMapResponse { control_map }))
+    }
 }
 
 fn asking(request: NextRequest) -> Result<Device, Error> {
@@ -79,7 +90,7 @@ fn asking(request: NextRequest) -> Result<Device, Error> {
         let reason = "must be at most 1000 keys, with 8192 bytes in each key and value";
         return Err(Error::Field { field: "device_provides", reason });
     }
-    Ok(Device { provides })
+    Ok(Device { provides, understands_control_maps: request.understands_control_maps })
 }
 
 #[cfg(test)]
@@ -94,6 +105,7 @@ mod tests {
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect(),
+            understands_control_maps: false,
         }
     }
 

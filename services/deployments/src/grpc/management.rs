@@ -9,14 +9,14 @@ use rota_proto::deployments::v1::{
     GetStatisticsResponse, HideDeviceHistoryRequest, HideDeviceHistoryResponse,
     ListDeploymentDeviceIdsRequest, ListDeploymentDevicesRequest, ListDeploymentsRequest,
     ListDeploymentsResponse, ListDeviceDeploymentsResponse, ListDeviceHistoryRequest,
-    ListDeviceHistoryResponse, Words, create_deployment_request,
-    management_service_server::ManagementService,
+    ListDeviceHistoryResponse, ReplaceControlMapRequest, ReplaceControlMapResponse, Words,
+    create_deployment_request, management_service_server::ManagementService,
 };
 use rota_runtime::to_status;
 use rota_types::{DeploymentId, DeviceId, Page, Permission};
 use tonic::{Request, Response, Status};
 
-use super::{convert, filters, permitted};
+use super::{control_map, convert, filters, permitted};
 use crate::{
     Deployments,
     error::Error,
@@ -72,6 +72,20 @@ impl ManagementService for Deployments {
         let id = id(&request.get_ref().id).map_err(to_status)?;
         self.abort(&caller, id).await.map_err(to_status)?;
         Ok(Response::new(AbortDeploymentResponse {}))
+    }
+
+    async fn replace_control_map(
+        &self,
+        request: Request<ReplaceControlMapRequest>,
+    ) -> Result<Response<ReplaceControlMapResponse>, Status> {
+        let caller = permitted(&request, Permission::Manage)?;
+        let ReplaceControlMapRequest { deployment_id, control_map } = request.into_inner();
+        let deployment = id(&deployment_id).map_err(to_status)?;
+        let reason = "must not be missing";
+        let missing = Error::Field { field: "update_control_map", reason };
+        let map = control_map.ok_or(missing).and_then(control_map::from_wire).map_err(to_status)?;
+        Self::replace_control_map(self, &caller, deployment, &map).await.map_err(to_status)?;
+        Ok(Response::new(ReplaceControlMapResponse {}))
     }
 
     async fn get_statistics(
@@ -189,6 +203,7 @@ fn new_deployment(request: CreateDeploymentRequest) -> Result<NewDeployment, Err
         target,
         force_installation: request.force_installation,
         retries: request.retries,
+        control_map: request.control_map.map(control_map::from_wire).transpose()?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The service's gRPC surface: permissions, wire types in and out, nothing more.
 
 mod artifacts;
+mod control_map;
 mod convert;
 mod device;
 mod filters;

@@ -11,6 +11,7 @@ use rota_types::{ArtifactId, DeploymentId};
 
 use super::{
     artifact::{DEVICE_TYPE, Depends, Provides},
+    control_map::ControlMap,
     status::DeviceStatus,
 };
 
@@ -22,6 +23,8 @@ pub(crate) const ARTIFACT_NAME: &str = "artifact_name";
 pub(crate) struct Device {
     /// Everything it provides, `device_type` and `artifact_name` included.
     pub(crate) provides: Provides,
+    /// Whether it obeys control maps.
+    pub(crate) understands_control_maps: bool,
 }
 
 /// A device's place in one active deployment.
@@ -34,6 +37,8 @@ pub(crate) struct Candidate {
     pub(crate) status: DeviceStatus,
     /// What the device said when it first asked in this attempt.
     pub(crate) request: Option<Provides>,
+    /// What may hold the update on the device.
+    pub(crate) control_map: Option<ControlMap>,
     pub(crate) offer: Offer,
 }
 
@@ -90,6 +95,8 @@ pub(crate) struct Instruction {
     pub(crate) deployment: DeploymentId,
     pub(crate) artifact: Fit,
     pub(crate) because: Choice,
+    /// The deployment's, if the device understands it.
+    pub(crate) control_map: Option<ControlMap>,
 }
 
 /// Why this Artifact and no other.
@@ -121,6 +128,8 @@ pub(crate) enum Reason {
     NoArtifact(Vec<Mismatch>),
     /// The values of these keys are not those of the question that the attempt began with.
     RequestChanged(BTreeSet<String>),
+    /// Its operator may want to hold the update, and the device would not wait.
+    CannotBeHeld,
 }
 
 impl Reason {
@@ -129,7 +138,15 @@ impl Reason {
         match self {
             Self::AlreadyInstalled(_) => DeviceStatus::AlreadyInstalled,
             Self::NoArtifact(_) => DeviceStatus::NoArtifact,
-            Self::RequestChanged(_) => DeviceStatus::Failure,
+            Self::RequestChanged(_) | Self::CannotBeHeld => DeviceStatus::Failure,
+        }
+    }
+
+    /// What the device's place says besides, where its status alone would leave people guessing.
+    pub(crate) const fn substate(&self) -> Option<&'static str> {
+        match self {
+            Self::CannotBeHeld => Some("the device does not understand update control maps"),
+            Self::AlreadyInstalled(_) | Self::NoArtifact(_) | Self::RequestChanged(_) => None,
         }
     }
 }
@@ -175,7 +192,14 @@ fn consider(device: &Device, candidate: &Candidate) -> Result<Instruction, Reaso
     if installed && candidate.status == DeviceStatus::Pending && !candidate.force_installation {
         return Err(Reason::AlreadyInstalled(fit.id));
     }
-    Ok(Instruction { deployment: candidate.deployment, artifact: fit.clone(), because })
+    // Before the attempt begins: what a device was told already, it does.
+    let may_hold = candidate.control_map.as_ref().is_some_and(ControlMap::may_hold);
+    if may_hold && because != Choice::Kept && !device.understands_control_maps {
+        return Err(Reason::CannotBeHeld);
+    }
+    let control_map = candidate.control_map.clone().filter(|_| device.understands_control_maps);
+    let (deployment, artifact) = (candidate.deployment, fit.clone());
+    Ok(Instruction { deployment, artifact, because, control_map })
 }
 
 fn choose<'a>(device: &Device, offer: &'a Offer) -> Result<(&'a Fit, Choice), Reason> {

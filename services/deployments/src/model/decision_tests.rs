@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::model::control_map::{ControlAction, ControlPoint, Rule};
 
 fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
@@ -14,7 +15,8 @@ fn provides(entries: &[(&str, &str)]) -> Provides {
 }
 
 fn device(installed: &str) -> Device {
-    Device { provides: provides(&[("artifact_name", installed), ("device_type", "arm")]) }
+    let provides = provides(&[("artifact_name", installed), ("device_type", "arm")]);
+    Device { provides, understands_control_maps: false }
 }
 
 fn fit(id: u128, size_bytes: u64, depends: &[(&str, &[&str])]) -> Fit {
@@ -39,8 +41,15 @@ fn candidate(deployment: u128, release: Vec<Fit>) -> Candidate {
         force_installation: false,
         status: DeviceStatus::Pending,
         request: None,
+        control_map: None,
         offer: Offer::Release(release),
     }
+}
+
+/// A map with one rule, for the installation.
+fn map(action: ControlAction) -> ControlMap {
+    let rule = Rule::new(Some(action), None, None).unwrap();
+    ControlMap::new(0, [(ControlPoint::Install, rule)].into()).unwrap()
 }
 
 fn arm(id: u128, size_bytes: u64) -> Fit {
@@ -165,6 +174,45 @@ fn a_deployment_with_nothing_for_the_device_gives_way_to_the_next() {
     assert_eq!(decision.passed[0].deployment, Uuid::from_u128(8).into());
 }
 
+#[test]
+fn a_device_that_cannot_wait_is_not_begun_with_what_may_be_held() {
+    let patient = Device { understands_control_maps: true, ..device("v1") };
+    for (action, may_hold) in [
+        (ControlAction::Continue, false),
+        (ControlAction::ForceContinue, false),
+        (ControlAction::Pause, true),
+        (ControlAction::Fail, true),
+    ] {
+        let held = Candidate { control_map: Some(map(action)), ..candidate(8, vec![arm(1, 1)]) };
+        let next = candidate(9, vec![arm(2, 1)]);
+
+        let decision = decide(&patient, std::slice::from_ref(&held), now());
+        let Answer::Install(told) = decision.answer else { panic!("{decision:?}") };
+        assert_eq!(told.control_map, Some(map(action)));
+
+        let decision = decide(&device("v1"), &[held, next], now());
+        let Answer::Install(told) = &decision.answer else { panic!("{decision:?}") };
+        assert_eq!(told.control_map, None);
+        assert_eq!(told.artifact.id, if may_hold { id(2) } else { id(1) }, "{action:?}");
+        if may_hold {
+            assert_eq!(decision.passed[0].reason, Reason::CannotBeHeld);
+            assert_eq!(decision.passed[0].reason.status(), DeviceStatus::Failure);
+        }
+    }
+}
+
+#[test]
+fn a_device_that_has_begun_is_not_failed_for_a_map_that_came_later() {
+    let running = Candidate {
+        control_map: Some(map(ControlAction::Pause)),
+        request: Some(device("v1").provides),
+        offer: Offer::Chosen(arm(1, 1)),
+        ..candidate(9, vec![])
+    };
+    let decision = decide(&device("v1"), &[running], now());
+    assert_eq!(installed(&decision), Some((id(1), Choice::Kept)));
+}
+
 fn any_provides() -> impl Strategy<Value = Provides> {
     let rest = prop::collection::btree_map("[k-m]", "[a-b]", 0..3);
     ("[t-u]", "v[1-2]", rest).prop_map(|(device_type, name, mut rest)| {
@@ -198,15 +246,27 @@ fn any_candidate() -> impl Strategy<Value = Candidate> {
         any::<bool>(),
         prop::sample::select(active),
         prop::option::of(any_provides()),
+        prop::option::of(prop::sample::select(vec![ControlAction::Continue, ControlAction::Pause])),
         offer,
     )
-        .prop_map(|(deployment, force_installation, status, request, offer)| Candidate {
-            deployment: Uuid::from_u128(deployment).into(),
-            force_installation,
-            status,
-            request,
-            offer,
+        .prop_map(|(deployment, force_installation, status, request, action, offer)| {
+            Candidate {
+                deployment: Uuid::from_u128(deployment).into(),
+                force_installation,
+                status,
+                request,
+                control_map: action.map(map),
+                offer,
+            }
         })
+}
+
+fn any_device() -> impl Strategy<Value = Device> {
+    let parts = (any_provides(), any::<bool>());
+    parts.prop_map(|(provides, understands_control_maps)| Device {
+        provides,
+        understands_control_maps,
+    })
 }
 
 fn meets(device: &Device, fit: &Fit) -> bool {
@@ -218,9 +278,8 @@ fn meets(device: &Device, fit: &Fit) -> bool {
 proptest! {
     #[test]
     fn what_is_chosen_fits_and_nothing_smaller_does(
-        provides in any_provides(), candidates in prop::collection::vec(any_candidate(), 0..4),
+        device in any_device(), candidates in prop::collection::vec(any_candidate(), 0..4),
     ) {
-        let device = Device { provides };
         let decision = decide(&device, &candidates, now());
         // Places are looked at in order, each once, up to the one that gives the answer.
         let answered = usize::from(decision.answer != Answer::Nothing);
@@ -251,9 +310,8 @@ proptest! {
 
     #[test]
     fn asking_again_with_the_same_words_gets_the_same_answer(
-        provides in any_provides(), candidate in any_candidate(),
+        device in any_device(), candidate in any_candidate(),
     ) {
-        let device = Device { provides };
         let first = decide(&device, std::slice::from_ref(&candidate), now());
         if let Answer::Install(instruction) = first.answer {
             // What the poll writes down: the question, and the choice.
@@ -270,11 +328,11 @@ proptest! {
 
     #[test]
     fn a_changed_request_is_never_an_instruction(
-        before in any_provides(), provides in any_provides(), candidate in any_candidate(),
+        before in any_provides(), device in any_device(), candidate in any_candidate(),
     ) {
-        prop_assume!(before != provides);
+        prop_assume!(before != device.provides);
         let running = Candidate { request: Some(before), ..candidate };
-        let decision = decide(&Device { provides }, &[running], now());
+        let decision = decide(&device, &[running], now());
         prop_assert!(matches!(decision.answer, Answer::Conflict(_)));
     }
 }

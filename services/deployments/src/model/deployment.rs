@@ -8,6 +8,7 @@ use rota_types::{ArtifactId, DeploymentId, DeviceId};
 
 use super::{
     artifact::Direction,
+    control_map::{ControlAction, ControlMap},
     status::{DeviceStatus, StatusFilter},
 };
 
@@ -32,6 +33,7 @@ pub(crate) struct NewDeployment {
     pub(crate) force_installation: bool,
     /// Attempts after the first.
     pub(crate) retries: u32,
+    pub(crate) control_map: Option<ControlMap>,
 }
 
 /// Which devices a deployment is for. The list is fixed when it is created.
@@ -102,6 +104,16 @@ impl NewDeployment {
                 }
             }
         }
+        if let Some(map) = &self.control_map {
+            field(b"control_map");
+            field(&map.priority().to_be_bytes());
+            for (point, rule) in map.rules() {
+                field(point.word().as_bytes());
+                for action in rule.actions() {
+                    field(action.map_or("", ControlAction::word).as_bytes());
+                }
+            }
+        }
         context.finish().as_ref().to_vec()
     }
 }
@@ -124,6 +136,7 @@ pub(crate) struct Deployment {
     pub(crate) groups: Vec<String>,
     pub(crate) force_installation: bool,
     pub(crate) retries: u32,
+    pub(crate) control_map: Option<ControlMap>,
     /// Devices it is for, as far as the list has been written.
     pub(crate) device_count: u64,
     /// The release's Artifacts; once it is finished, those of then.
@@ -207,7 +220,7 @@ pub(crate) struct DeviceDeployment {
     pub(crate) device: DeviceId,
     pub(crate) deployment: DeploymentId,
     pub(crate) status: DeviceStatus,
-    /// The device's own words about what it does.
+    /// The device's own words about what it does, or why it was told nothing.
     pub(crate) substate: String,
     pub(crate) created: DateTime<Utc>,
     /// When it first reported.
@@ -274,6 +287,7 @@ pub(crate) struct DeploymentFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::control_map::{ControlPoint, Rule};
 
     fn new(target: Target) -> NewDeployment {
         NewDeployment {
@@ -282,6 +296,7 @@ mod tests {
             target,
             force_installation: false,
             retries: 0,
+            control_map: None,
         }
     }
 
@@ -308,7 +323,17 @@ mod tests {
     #[test]
     fn only_the_same_request_has_the_same_checksum() {
         let device = DeviceId::mint();
+        let held = |priority, action: Option<ControlAction>, executed| {
+            let rule = Rule::new(action, None, executed).unwrap();
+            let map = ControlMap::new(priority, [(ControlPoint::Commit, rule)].into()).unwrap();
+            NewDeployment { control_map: Some(map), ..new(Target::All) }
+        };
+        let pause = Some(ControlAction::Pause);
         let different = [
+            held(0, None, None),
+            held(0, pause, None),
+            held(0, None, pause),
+            held(1, pause, None),
             new(Target::All),
             new(Target::Group("all".to_owned())),
             new(Target::Devices([device].into())),
@@ -337,6 +362,7 @@ mod tests {
             groups: vec![],
             force_installation: false,
             retries: 0,
+            control_map: None,
             device_count: 2,
             artifacts: vec![],
             statistics: Statistics::default(),

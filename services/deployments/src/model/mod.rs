@@ -4,6 +4,7 @@
 
 pub(crate) mod artifact;
 pub(crate) mod conflict;
+pub(crate) mod control_map;
 pub(crate) mod decision;
 pub(crate) mod deployment;
 pub(crate) mod device_log;

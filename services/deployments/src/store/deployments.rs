@@ -8,9 +8,13 @@ use rota_types::{ArtifactId, DeploymentId, Page};
 use sqlx::{Postgres, QueryBuilder, types::Json};
 use uuid::Uuid;
 
-use super::{anywhere, bounds, column, statistics};
-use crate::model::deployment::{
-    Deployment, DeploymentFilter, DeploymentStatus, DeploymentStatusFilter, NewDeployment, Target,
+use super::{anywhere, bounds, column, control_map, statistics};
+use crate::model::{
+    control_map::ControlMap,
+    deployment::{
+        Deployment, DeploymentFilter, DeploymentStatus, DeploymentStatusFilter, NewDeployment,
+        Target,
+    },
 };
 
 /// The index that refuses a second active deployment for the same request.
@@ -24,6 +28,7 @@ struct Row {
     groups: Vec<String>,
     force_installation: bool,
     retries: i32,
+    control_map: Option<Json<control_map::Row>>,
     created_at: DateTime<Utc>,
     device_count: i64,
     finished_at: Option<DateTime<Utc>>,
@@ -47,8 +52,8 @@ pub(crate) async fn insert(
     sqlx::query!(
         "insert into deployments.deployments
              (tenant_id, id, name, artifact_name, checksum, groups, force_installation, retries,
-              created_at, device_count)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)",
+              created_at, control_map, device_count)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0)",
         tenant,
         id.uuid(),
         new.name,
@@ -58,6 +63,7 @@ pub(crate) async fn insert(
         new.force_installation,
         i32::try_from(new.retries).unwrap_or(i32::MAX),
         now,
+        new.control_map.as_ref().map(control_map::write) as _,
     )
     .execute(&mut **tx)
     .await?;
@@ -92,6 +98,23 @@ pub(crate) async fn hold(tx: &mut TenantTx, id: DeploymentId) -> Result<Option<H
         created: row.created_at,
         is_finished: row.finished_at.is_some(),
     }))
+}
+
+/// Replaces the control map of a deployment. `false`: there is none that is active and has one.
+pub(crate) async fn replace_control_map(
+    tx: &mut TenantTx,
+    id: DeploymentId,
+    map: &ControlMap,
+) -> Result<bool, sqlx::Error> {
+    let replaced = sqlx::query!(
+        "update deployments.deployments set control_map = $2
+         where id = $1 and finished_at is null and control_map is not null",
+        id.uuid(),
+        control_map::write(map) as _,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(replaced.rows_affected() == 1)
 }
 
 /// Counts devices that were written, and whether they were the last.
@@ -207,7 +230,7 @@ pub(crate) async fn by_ids(
     let rows = sqlx::query_as!(
         Row,
         r#"select id, name, artifact_name, groups, force_installation, retries, created_at,
-                  device_count, finished_at, final_artifacts,
+                  control_map as "control_map: _", device_count, finished_at, final_artifacts,
                   final_statistics as "final_statistics: _"
            from deployments.deployments where id = any($1) order by created_at desc, id"#,
         &ids,
@@ -229,7 +252,7 @@ pub(crate) async fn list(
 
     let mut query = QueryBuilder::new(
         "select id, name, artifact_name, groups, force_installation, retries, created_at,
-                device_count, finished_at, final_artifacts, final_statistics
+                control_map, device_count, finished_at, final_artifacts, final_statistics
          from deployments.deployments d where true",
     );
     push_conditions(&mut query, filter);
@@ -273,6 +296,7 @@ async fn complete(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Deployment>, 
                 groups: row.groups,
                 force_installation: row.force_installation,
                 retries: column::unsigned("retries", row.retries.into())?,
+                control_map: control_map::read(row.control_map)?,
                 device_count: column::unsigned("device_count", row.device_count)?,
                 artifacts,
                 statistics,

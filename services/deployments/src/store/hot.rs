@@ -8,9 +8,10 @@ use rota_types::{DeploymentId, DeviceId, JobId, TenantId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::column;
+use super::{column, control_map};
 use crate::model::{
     artifact::{Depends, Provides},
+    control_map::ControlMap,
     decision::{Candidate, Fit, Offer},
 };
 
@@ -48,6 +49,7 @@ pub(crate) async fn glimpse(
            )
            select place.deployment_id, place.status, place.request as "request: Json<Provides>",
                   d.force_installation, d.finished_at as "finished_at?",
+                  d.control_map as "control_map: Json<control_map::Row>",
                   a.id as "chosen?", a.name as "chosen_name?", a.size_bytes as "chosen_size?",
                   a.depends as "chosen_depends?: Json<Depends>", a.blob_id as "chosen_blob?"
            from place
@@ -70,6 +72,7 @@ pub(crate) async fn glimpse(
         force_installation: row.force_installation,
         status: column::word("status", &row.status)?,
         request: row.request.map(|request| request.0),
+        control_map: control_map::read(row.control_map)?,
         offer: Offer::Chosen(Fit {
             id: id.into(),
             name,
@@ -78,6 +81,35 @@ pub(crate) async fn glimpse(
             blob,
         }),
     })))
+}
+
+/// An active deployment as a device that waits in it asks about it.
+pub(crate) struct Active {
+    pub(crate) control_map: Option<ControlMap>,
+}
+
+/// The deployment, if it is active and the device has not come to an end in it: one statement of
+/// two looks into primary keys, as many devices may wait at once, each asking over and over.
+pub(crate) async fn active(
+    db: &Database,
+    tenant: TenantId,
+    device: DeviceId,
+    deployment: DeploymentId,
+) -> Result<Option<Active>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select d.control_map as "control_map: Json<control_map::Row>"
+           from deployments.device_deployments dd
+           join deployments.deployments d on d.tenant_id = $1 and d.id = $2
+           where dd.tenant_id = $1 and dd.deployment_id = $2 and dd.device_id = $3
+             and dd.finished_at is null and d.finished_at is null"#,
+        tenant.uuid(),
+        deployment.uuid(),
+        device.uuid(),
+    )
+    .fetch_optional(db.hot())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Active { control_map: control_map::read(row.control_map)? }))
 }
 
 /// The tenants that have an active deployment.

@@ -6,6 +6,7 @@
 pub(crate) mod artifact_lists;
 pub(crate) mod artifacts;
 mod column;
+mod control_map;
 pub(crate) mod deployments;
 pub(crate) mod device_deployments;
 pub(crate) mod hot;

@@ -7,7 +7,7 @@ use rota_types::{DeploymentId, DeviceId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{artifacts, column};
+use super::{artifacts, column, control_map};
 use crate::model::{
     artifact::{DEVICE_TYPE, Provides},
     decision::{Candidate, Device, Fit, Offer, Refusal},
@@ -27,7 +27,8 @@ pub(crate) async fn lock_candidates(
     // before: what hangs on the row is read afterwards.
     let rows = sqlx::query!(
         r#"select dd.deployment_id, dd.status, dd.request as "request: Json<Provides>",
-                  dd.artifact_id, d.artifact_name, d.force_installation
+                  dd.artifact_id, d.artifact_name, d.force_installation,
+                  d.control_map as "control_map: Json<control_map::Row>"
            from deployments.device_deployments dd
            join deployments.deployments d on d.tenant_id = dd.tenant_id and d.id = dd.deployment_id
            where dd.device_id = $1 and dd.finished_at is null and d.finished_at is null
@@ -61,6 +62,7 @@ pub(crate) async fn lock_candidates(
                 force_installation: row.force_installation,
                 status: column::word("status", &row.status)?,
                 request: row.request.map(|request| request.0),
+                control_map: control_map::read(row.control_map)?,
                 offer,
             })
         })
@@ -77,13 +79,14 @@ pub(crate) async fn refuse(
     sqlx::query!(
         "update deployments.device_deployments
          set status = $3, started_at = coalesce(started_at, $4), finished_at = $4,
-             device_type = coalesce($5, device_type)
+             device_type = coalesce($5, device_type), substate = coalesce($6, substate)
          where deployment_id = $1 and device_id = $2 and finished_at is null",
         refusal.deployment.uuid(),
         device.uuid(),
         refusal.reason.status().word(),
         refusal.at,
         asking.provides.get(DEVICE_TYPE),
+        refusal.reason.substate(),
     )
     .execute(&mut **tx)
     .await?;

@@ -249,6 +249,12 @@ impl Person {
         call!(self, Management.abort_deployment(request)).map(drop)
     }
 
+    pub(crate) async fn replace_control_map(&self, id: &str, map: ControlMap) -> Answer<()> {
+        let request =
+            ReplaceControlMapRequest { deployment_id: id.to_owned(), control_map: Some(map) };
+        call!(self, Management.replace_control_map(request)).map(drop)
+    }
+
     pub(crate) async fn devices_of(
         &self,
         deployment: &str,
@@ -311,14 +317,19 @@ impl Person {
         installed: &str,
         provides: &[(&str, &str)],
     ) -> Answer<Option<Instructions>> {
-        let mut all = HashMap::from([("device_type".to_owned(), "arm".to_owned())]);
-        all.extend(provides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let request = NextRequest {
-            device_type: all["device_type"].clone(),
-            artifact_name: installed.to_owned(),
-            provides: all,
-        };
+        let request = polling(installed, provides);
         call!(self, Devices.next(request)).map(|answer| answer.instructions)
+    }
+
+    /// Asks what to do, as a device of type `arm` that understands control maps.
+    pub(crate) async fn next_held(&self, installed: &str) -> Answer<Option<Instructions>> {
+        let request = NextRequest { understands_control_maps: true, ..polling(installed, &[]) };
+        call!(self, Devices.next(request)).map(|answer| answer.instructions)
+    }
+
+    pub(crate) async fn control_map(&self, deployment: &str) -> Answer<Option<ControlMap>> {
+        let request = GetControlMapRequest { deployment_id: deployment.to_owned() };
+        call!(self, Devices.get_control_map(request)).map(|answer| answer.control_map)
     }
 
     pub(crate) async fn report(&self, deployment: &str, status: &str) -> Answer<()> {
@@ -360,6 +371,24 @@ impl Person {
     pub(crate) async fn limit_storage(&self, limit: u64) -> Answer<()> {
         call!(self, Internal.set_storage_limit(SetStorageLimitRequest { limit })).map(drop)
     }
+}
+
+/// What a device of type `arm` asks.
+fn polling(installed: &str, provides: &[(&str, &str)]) -> NextRequest {
+    let mut all = HashMap::from([("device_type".to_owned(), "arm".to_owned())]);
+    all.extend(provides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    NextRequest {
+        device_type: all["device_type"].clone(),
+        artifact_name: installed.to_owned(),
+        provides: all,
+        understands_control_maps: false,
+    }
+}
+
+/// A map with one rule.
+pub(crate) fn control_map(point: &str, action: ControlAction) -> ControlMap {
+    let rule = ControlRule { action: action.into(), ..ControlRule::default() };
+    ControlMap { priority: 0, states: [(point.to_owned(), rule)].into() }
 }
 
 /// The code and the words of a refusal.

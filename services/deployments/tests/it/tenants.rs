@@ -1,7 +1,8 @@
 //! Walls: between tenants, and between those who may and those who may not.
 
 use rota_proto::deployments::v1::{
-    ListArtifactsRequest, ListDeploymentsRequest, ListReleasesRequest,
+    ControlMap, CreateDeploymentRequest, ListArtifactsRequest, ListDeploymentsRequest,
+    ListReleasesRequest,
 };
 use rota_types::{ErrorCode, Permission, TenantId};
 
@@ -40,6 +41,7 @@ async fn a_tenant_sees_nothing_of_another() {
         stranger.devices_of(&id, "", (1, 20)).await.map(drop),
         stranger.device_ids(&id).await.map(drop),
         stranger.log_of(&id, device.id()).await.map(drop),
+        stranger.replace_control_map(&id, ControlMap::default()).await,
     ] {
         assert_eq!(refused(answer).0, ErrorCode::NotFound);
     }
@@ -53,15 +55,21 @@ async fn a_tenant_sees_nothing_of_another() {
     stranger.upload(&artifact("v2", "arm", 100)).await.unwrap();
 }
 
-/// The poll reads past row security: it must keep the wall itself.
+/// The poll and the question for control maps read past row security: they must keep the wall
+/// themselves.
 #[tokio::test]
 async fn a_device_of_the_same_id_in_another_tenant_is_told_nothing() {
     let world = World::new().await;
     let operator = world.operator();
     let device = world.device();
     operator.upload(&artifact("v2", "arm", 100)).await.unwrap();
-    let id = operator.create(for_devices("v2", [&device])).await.unwrap();
+    let held = CreateDeploymentRequest {
+        control_map: Some(ControlMap::default()),
+        ..for_devices("v2", [&device])
+    };
+    let id = operator.create(held).await.unwrap();
     assert!(device.next("v1").await.unwrap().is_some());
+    assert!(device.control_map(&id).await.unwrap().is_some());
 
     // The other tenant has an active deployment, so that its devices' polls do ask.
     let other = TenantId::mint();
@@ -71,6 +79,7 @@ async fn a_device_of_the_same_id_in_another_tenant_is_told_nothing() {
     stranger.create(for_devices("v2", [&bystander])).await.unwrap();
     let twin = world.device_in(other, device.id());
     assert_eq!(twin.next("v1").await.unwrap(), None);
+    assert_eq!(refused(twin.control_map(&id).await).0, ErrorCode::NotFound);
     assert_eq!(refused(twin.report(&id, "success").await).0, ErrorCode::NotFound);
     assert_eq!(refused(twin.send_log(&id, &["x"]).await).0, ErrorCode::NotFound);
     assert_eq!(operator.statistics(&id).await, [("pending".to_owned(), 1)].into());
@@ -113,6 +122,7 @@ async fn everybody_may_only_do_what_is_theirs() {
     forbidden(reader.set_notes("v2", "x").await);
     forbidden(reader.set_tags("v2", &["x"]).await);
     forbidden(reader.create(deployment("v2")).await.map(drop));
+    forbidden(reader.replace_control_map(&id, ControlMap::default()).await);
     forbidden(reader.abort(&id).await);
     forbidden(reader.abort_device(device.id()).await);
     forbidden(reader.hide_history(device.id()).await);
@@ -120,6 +130,7 @@ async fn everybody_may_only_do_what_is_theirs() {
     forbidden(device.deployment(&id).await.map(drop));
     forbidden(device.artifact(&artifact_id).await.map(drop));
     forbidden(operator.next("v1").await.map(drop));
+    forbidden(operator.control_map(&id).await.map(drop));
     forbidden(operator.report(&id, "success").await);
     forbidden(operator.send_log(&id, &["x"]).await);
     for person in [&operator, &device] {

@@ -6,7 +6,7 @@ use rota_proto::deployments::v1::{self as wire, create_deployment_request::Targe
 use rota_rest::deployments as rest;
 use serde_json::Value;
 
-use super::{Malformed, artifacts::contents, search, time};
+use super::{Malformed, artifacts::contents, control_maps, search, time};
 use crate::{
     error::Problem,
     extract::{Paging, Query, invalid},
@@ -34,6 +34,8 @@ const DEVICE_STATUS_FILTERS: [&str; 3] = ["pause", "active", "finished"];
 /// A deployment.
 pub(crate) fn deployment(deployment: wire::Deployment) -> Result<rest::Deployment, Malformed> {
     let status = STATUSES.iter().find(|(_, wire)| i32::from(*wire) == deployment.status);
+    let map = deployment.control_map;
+    let map = map.map(|map| control_maps::from_wire(deployment.id.clone(), map)).transpose()?;
     Ok(rest::Deployment {
         id: deployment.id,
         name: deployment.name,
@@ -49,6 +51,7 @@ pub(crate) fn deployment(deployment: wire::Deployment) -> Result<rest::Deploymen
         kind: "software".to_owned(),
         force_installation: deployment.force_installation,
         retries: deployment.retries,
+        update_control_map: map,
         statistics: rest::Statistics {
             status: counts(deployment.statistics),
             total_size: deployment.total_size,
@@ -156,14 +159,24 @@ fn create_for(
     length("artifact_name", &body.artifact_name, MAX_ARTIFACT_NAME)?;
     refuse("phases", body.phases.as_ref())?;
     refuse("uniform_phases", body.uniform_phases.as_ref())?;
-    refuse("update_control_map", body.update_control_map.as_ref())?;
     Ok(wire::CreateDeploymentRequest {
         name: body.name,
         artifact_name: body.artifact_name,
         target: Some(target),
         force_installation: body.force_installation,
         retries: body.retries,
+        control_map: body.update_control_map.map(control_maps::to_wire).transpose()?,
     })
+}
+
+/// Another control map for a deployment.
+pub(crate) fn replace_control_map(
+    deployment_id: String,
+    body: rest::NewControlMap,
+) -> Result<wire::ReplaceControlMapRequest, Problem> {
+    let missing = || Problem::invalid("update_control_map: cannot be blank");
+    let map = control_maps::to_wire(body.update_control_map.ok_or_else(missing)?)?;
+    Ok(wire::ReplaceControlMapRequest { deployment_id, control_map: Some(map) })
 }
 
 fn length(name: &str, value: &str, max: usize) -> Result<(), Problem> {
@@ -299,6 +312,11 @@ mod tests {
         assert!(named(json!({"devices": ["d"], "all_devices": true})).is_err());
         assert!(named(json!({"devices": ["d"], "phases": []})).is_ok());
         assert!(named(json!({"devices": ["d"], "phases": [{"batch_size": 10}]})).is_err());
+        let without = named(json!({"devices": ["d"], "update_control_map": null})).unwrap();
+        assert_eq!(without.control_map, None);
+        // A map that says nothing yet can still be replaced.
+        let empty = named(json!({"devices": ["d"], "update_control_map": {}})).unwrap();
+        assert_eq!(empty.control_map, Some(wire::ControlMap::default()));
     }
 
     #[test]

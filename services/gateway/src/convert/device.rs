@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rota_proto::{deployments::v1 as deployments, inventory::v1 as inventory};
 use rota_rest::device as rest;
 
-use super::{Malformed, time, values};
+use super::{Malformed, control_maps, time, values};
 use crate::error::Problem;
 
 /// Attributes of the `inventory` scope.
@@ -49,25 +49,40 @@ pub(crate) fn next(provides: rest::DeviceProvides) -> Result<deployments::NextRe
         }
         provides.insert(name.to_owned(), value.clone());
     }
-    Ok(deployments::NextRequest { device_type, artifact_name, provides })
+    Ok(deployments::NextRequest {
+        device_type,
+        artifact_name,
+        provides,
+        understands_control_maps: false,
+    })
+}
+
+/// [`next`], as devices ask that may understand control maps.
+pub(crate) fn next_v2(body: rest::NextRequest) -> Result<deployments::NextRequest, Problem> {
+    let understands_control_maps = body.update_control_map;
+    Ok(deployments::NextRequest { understands_control_maps, ..next(body.device_provides)? })
 }
 
 /// What a device shall do. `absolute` completes a link that is one of the gateway's own.
 pub(crate) fn instructions(
     instructions: deployments::Instructions,
     absolute: impl FnOnce(String) -> Result<String, Problem>,
-) -> Result<rest::Instructions, Problem> {
+) -> Result<rest::ControlledInstructions, Problem> {
     let source = instructions.source.ok_or(Malformed("instructions.source"))?;
     let expire = time::required(source.expires, "link.expires")?;
-    Ok(rest::Instructions {
-        id: instructions.deployment_id,
+    let map = instructions.control_map;
+    let id = instructions.deployment_id;
+    let map = map.map(|map| control_maps::from_wire(id.clone(), map)).transpose()?;
+    let instructions = rest::Instructions {
+        id,
         artifact: rest::InstructionsArtifact {
             id: Some(instructions.artifact_id),
             artifact_name: instructions.artifact_name,
             source: rest::Source { uri: absolute(source.uri)?, expire: Some(rfc3339(expire)) },
             device_types_compatible: instructions.device_types,
         },
-    })
+    };
+    Ok(rest::ControlledInstructions { instructions, update_control_map: map })
 }
 
 fn rfc3339(time: DateTime<Utc>) -> String {

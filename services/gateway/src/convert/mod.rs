@@ -2,6 +2,7 @@
 //! between. Nothing here does anything but translate.
 
 pub(crate) mod artifacts;
+pub(crate) mod control_maps;
 pub(crate) mod deployments;
 pub(crate) mod device;
 pub(crate) mod devices;

@@ -6,12 +6,12 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use rota_proto::deployments::v1::NextRequest;
+use rota_proto::deployments::v1::{GetControlMapRequest, NextRequest};
 use rota_rest::device as rest;
 
 use crate::{
     app::App,
-    convert::device as convert,
+    convert::{control_maps, device as convert},
     error::Problem,
     extract::{Id, Lenient, Query, Who},
     links::Origin,
@@ -53,7 +53,7 @@ pub(crate) async fn next_v1(
 /// Asks for the next deployment with all that the device provides.
 #[utoipa::path(post, path = "/api/devices/v2/deployments/device/deployments/next", tag = "device",
     request_body = rest::NextRequest,
-    responses((status = 200, body = rest::Instructions),
+    responses((status = 200, body = rest::ControlledInstructions),
               (status = 204, description = "Nothing to do")))]
 pub(crate) async fn next_v2(
     State(app): State<App>,
@@ -61,7 +61,7 @@ pub(crate) async fn next_v2(
     origin: Origin,
     Lenient(body): Lenient<rest::NextRequest>,
 ) -> Result<Response, Problem> {
-    next(&app, &who, &origin, convert::next(body.device_provides)?).await
+    next(&app, &who, &origin, convert::next_v2(body)?).await
 }
 
 async fn next(
@@ -76,6 +76,26 @@ async fn next(
     };
     let instructions = convert::instructions(instructions, |uri| origin.absolute(app, uri))?;
     Ok(Json(instructions).into_response())
+}
+
+/// Asks again for the control map of the deployment that the device is in.
+#[utoipa::path(get, tag = "device",
+    path = "/api/devices/v2/deployments/device/deployments/{id}/update_control_map",
+    params(("id" = String, Path)),
+    responses((status = 200, body = rest::UpdateControlMap),
+              (status = 204, description = "The deployment has none")))]
+pub(crate) async fn control_map(
+    State(app): State<App>,
+    who: Who,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    let request = who.reads(GetControlMapRequest { deployment_id: id.clone() });
+    let answer = app.device_deployments().get_control_map(request).await?.into_inner();
+    let Some(map) = answer.control_map else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let update_control_map = control_maps::from_wire(id, map)?;
+    Ok(Json(rest::UpdateControlMap { update_control_map }).into_response())
 }
 
 /// Reports how far the device is.

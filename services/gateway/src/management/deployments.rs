@@ -141,6 +141,21 @@ pub(crate) async fn abort(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Replaces the control map of a deployment that has one.
+#[utoipa::path(patch, path = "/api/management/v1/deployments/deployments/{id}",
+    tag = "deployments", params(("id" = String, Path)), request_body = rest::NewControlMap,
+    responses((status = 204)))]
+pub(crate) async fn replace_control_map(
+    State(app): State<App>,
+    who: Who,
+    Id(id): Id,
+    Lenient(body): Lenient<rest::NewControlMap>,
+) -> Result<StatusCode, Problem> {
+    let request = who.asks(convert::replace_control_map(id, body)?);
+    app.deployments().replace_control_map(request).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Counts a deployment's devices by their status.
 #[utoipa::path(get, path = "/api/management/v1/deployments/deployments/{id}/statistics",
     tag = "deployments", params(("id" = String, Path)),

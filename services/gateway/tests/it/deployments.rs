@@ -97,6 +97,83 @@ async fn a_deployment_is_for_devices_for_all_or_for_a_group() {
 }
 
 #[tokio::test]
+async fn a_deployment_can_hold_its_updates() {
+    let door = Door::open().await;
+    let made = wire::CreateDeploymentResponse { id: ID.into() };
+    door.deployments.answers(&method("CreateDeployment"), made);
+    door.deployments.answers(&method("ReplaceControlMap"), wire::ReplaceControlMapResponse {});
+    let rule = wire::ControlRule {
+        action: wire::ControlAction::Pause.into(),
+        on_map_expire: wire::ControlAction::ForceContinue.into(),
+        ..wire::ControlRule::default()
+    };
+    let held = wire::ControlMap {
+        priority: -1,
+        states: [("ArtifactReboot_Enter".to_owned(), rule)].into(),
+    };
+    let map = json!({"Id": "x", "Priority": -1, "states": {
+        "ArtifactReboot_Enter": {"ACTION": "pause", "on_map_expire": "force_continue"},
+    }});
+    let new = |more: &Value| {
+        let mut body = json!({"name": "n", "artifact_name": "a", "update_control_map": map});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    for (path, more) in [
+        (V1.to_owned(), json!({"devices": ["d"]})),
+        (V1.to_owned(), json!({"all_devices": true})),
+        (format!("{V1}/group/g"), json!({})),
+    ] {
+        door.as_person(Request::post(path), new(&more)).await.expect(201);
+        let asked: wire::CreateDeploymentRequest =
+            door.deployments.last(&method("CreateDeployment")).one();
+        assert_eq!(asked.control_map.as_ref(), Some(&held));
+    }
+
+    let path = format!("{V1}/{ID}");
+    let patch = |body: Value| door.as_person(Request::patch(&path), body);
+    patch(json!({"Update_Control_Map": map})).await.expect(204);
+    let asked: wire::ReplaceControlMapRequest =
+        door.deployments.last(&method("ReplaceControlMap")).one();
+    assert_eq!((asked.deployment_id.as_str(), asked.control_map.as_ref()), (ID, Some(&held)));
+    patch(json!({"update_control_map": {}})).await.expect(204);
+
+    let calls = door.deployments.calls();
+    for body in [
+        json!({}),
+        json!({"update_control_map": null}),
+        json!({"update_control_map": "pause"}),
+        json!({"update_control_map": {"states": {"ArtifactReboot_Enter": {"action": "stop"}}}}),
+        json!({"update_control_map": {"state": {}}}),
+    ] {
+        patch(body).await.expect(400);
+    }
+    let wrong = json!({"all_devices": true, "update_control_map": {"state": {}}});
+    let answer = door.as_person(Request::post(V1), new(&wrong)).await.expect(400);
+    assert!(answer.error().contains("`state`"), "{}", answer.error());
+    door.as_person(Request::patch(format!("{V1}/x")), json!({})).await.expect(400);
+    assert_eq!(door.deployments.calls(), calls);
+    for (code, status) in [(ErrorCode::NotFound, 404), (ErrorCode::Conflict, 409)] {
+        door.deployments.fails(&method("ReplaceControlMap"), code, "no");
+        patch(json!({"update_control_map": map})).await.expect(status);
+    }
+
+    let shown = wire::Deployment { control_map: Some(held), ..deployment() };
+    door.deployments.answers(&method("GetDeployment"), shown.clone());
+    let found = wire::ListDeploymentsResponse { deployments: vec![shown], total: 1 };
+    door.deployments.answers(&method("ListDeployments"), found);
+    let one = door.as_person(Request::get(&path), ()).await.expect(200).json();
+    let told = json!({"id": ID, "priority": -1, "states": {
+        "ArtifactReboot_Enter": {"action": "pause", "on_map_expire": "force_continue"},
+    }});
+    assert_eq!(one["update_control_map"], told);
+    for path in [V1, V2] {
+        let listed = door.as_person(Request::get(path), ()).await.expect(200).json();
+        assert_eq!(listed[0]["update_control_map"], told);
+    }
+}
+
+#[tokio::test]
 async fn a_deployment_shows_every_status_with_its_number() {
     let door = Door::open().await;
     door.deployments.answers(&method("GetDeployment"), deployment());

@@ -3,6 +3,7 @@
 use axum::http::Request;
 use rota_proto::{
     deployments::v1::{
+        ControlAction, ControlMap, ControlRule, GetControlMapRequest, GetControlMapResponse,
         Instructions, Link, NextRequest, NextResponse, ReportStatusRequest, ReportStatusResponse,
         StoreLogRequest, StoreLogResponse,
     },
@@ -19,6 +20,7 @@ const REPLACE: &str = "rota.inventory.v1.DeviceService/ReplaceAttributes";
 const MERGE: &str = "rota.inventory.v1.DeviceService/MergeAttributes";
 const NEXT: &str = "rota.deployments.v1.DeviceService/Next";
 const REPORT: &str = "rota.deployments.v1.DeviceService/ReportStatus";
+const CONTROL_MAP: &str = "rota.deployments.v1.DeviceService/GetControlMap";
 const LOG: &str = "rota.deployments.v1.DeviceService/StoreLog";
 const ID: &str = "0190b6a5-0000-7000-8000-000000000001";
 const V1: &str = "/api/devices/v1/deployments/device/deployments";
@@ -105,10 +107,10 @@ async fn every_form_of_a_poll_asks_the_same() {
     let provides = json!({"device_type": "t", "artifact_name": "a", "Rootfs.Version": "1"});
     let query = format!("{V1}/next?device_type=t&artifact_name=a");
     let more = json!({"device_provides": provides, "update_control_map": true, "x": 1});
-    for (request, body, count) in [
-        (Request::get(query), Sent::Nothing, 2),
-        (Request::post(format!("{V1}/next")), Sent::Json(provides.clone()), 3),
-        (Request::post(format!("{V2}/next")), Sent::Json(more), 3),
+    for (request, body, count, is_v2) in [
+        (Request::get(query), Sent::Nothing, 2, false),
+        (Request::post(format!("{V1}/next")), Sent::Json(provides.clone()), 3, false),
+        (Request::post(format!("{V2}/next")), Sent::Json(more), 3, true),
     ] {
         let answer = door.as_device(request, body).await.expect(204);
         assert!(answer.body.is_empty());
@@ -116,6 +118,7 @@ async fn every_form_of_a_poll_asks_the_same() {
         assert_eq!((asked.device_type.as_str(), asked.artifact_name.as_str()), ("t", "a"));
         assert_eq!(asked.provides.len(), count);
         assert_eq!(asked.provides.contains_key("Rootfs.Version"), count == 3);
+        assert_eq!(asked.understands_control_maps, is_v2);
     }
 }
 
@@ -150,6 +153,7 @@ fn instructions(uri: &str) -> NextResponse {
             artifact_name: "release-2".into(),
             device_types: vec!["t".into()],
             source: Some(Link { uri: uri.into(), expires: Some(expires) }),
+            control_map: None,
         }),
     }
 }
@@ -178,6 +182,41 @@ async fn instructions_say_what_to_install_and_where_it_is() {
             },
         })
     );
+}
+
+/// A map that pauses every installation.
+fn pausing() -> ControlMap {
+    let rule = ControlRule { action: ControlAction::Pause.into(), ..ControlRule::default() };
+    ControlMap { priority: 2, states: [("ArtifactInstall_Enter".to_owned(), rule)].into() }
+}
+
+fn told() -> serde_json::Value {
+    let states = json!({"ArtifactInstall_Enter": {"action": "pause"}});
+    json!({"id": ID, "priority": 2, "states": states})
+}
+
+#[tokio::test]
+async fn what_may_hold_an_update_comes_with_it_and_can_be_asked_for_again() {
+    let door = Door::open().await;
+    let mut answer = instructions("https://store.example.com/x?sig=1");
+    answer.instructions.as_mut().unwrap().control_map = Some(pausing());
+    door.deployments.answers(NEXT, answer);
+    let answer = door.as_device(poll(), ()).await.expect(200);
+    assert_eq!((&answer.json()["update_control_map"], &answer.json()["id"]), (&told(), &json!(ID)));
+
+    let path = format!("{V2}/{ID}/update_control_map");
+    let held = GetControlMapResponse { control_map: Some(pausing()) };
+    door.deployments.answers(CONTROL_MAP, held);
+    let answer = door.as_device(Request::get(&path), ()).await.expect(200);
+    assert_eq!(answer.json(), json!({"update_control_map": told()}));
+    let asked: GetControlMapRequest = door.deployments.last(CONTROL_MAP).one();
+    assert_eq!(asked.deployment_id, ID);
+
+    door.deployments.answers(CONTROL_MAP, GetControlMapResponse::default());
+    assert!(door.as_device(Request::get(&path), ()).await.expect(204).body.is_empty());
+    door.deployments.fails(CONTROL_MAP, ErrorCode::NotFound, "over");
+    door.as_device(Request::get(&path), ()).await.expect(404);
+    door.as_device(Request::get(format!("{V2}/x/update_control_map")), ()).await.expect(400);
 }
 
 #[tokio::test]

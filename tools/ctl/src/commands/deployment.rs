@@ -1,13 +1,14 @@
-//! Deployments: create, list, show, watch, log, abort.
+//! Deployments: create, list, show, watch, control, log, abort.
 
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use reqwest::Method;
-use rota_rest::deployments::{Deployment, DeviceDeployment, NewDeployment, Status};
+use rota_rest::deployments::{Deployment, DeviceDeployment, NewControlMap, NewDeployment, Status};
 use serde_json::json;
 
+use super::control_map;
 use crate::{
     api::{self, Api, ApiError},
     cli::{self, Create, Format},
@@ -46,6 +47,12 @@ pub(super) async fn run(format: Format, api: &Api, command: cli::Deployment) -> 
                 Format::Json => output::json(&json!({ "log": text }))?,
             }
         }
+        cli::Deployment::Control { id, change } => {
+            let body = NewControlMap { update_control_map: Some(control_map::changed(&change)?) };
+            api.send_json(Method::PATCH, &format!("{DEPLOYMENTS}/{id}"), &body).await?;
+            let sentence = "Replaced the control map; devices that wait hear of it when they ask.";
+            output::done(format, &json!({ "controlled": id }), sentence)?;
+        }
         cli::Deployment::Abort { id } => {
             let path = format!("{DEPLOYMENTS}/{id}/status");
             api.send_json(Method::PUT, &path, &json!({ "status": "aborted" })).await?;
@@ -56,7 +63,9 @@ pub(super) async fn run(format: Format, api: &Api, command: cli::Deployment) -> 
 }
 
 async fn create(format: Format, api: &Api, create: Create) -> Result<ExitCode> {
+    let update_control_map = control_map::of_new(&create)?;
     let body = NewDeployment {
+        update_control_map,
         name: create.name.unwrap_or_else(|| create.release.clone()),
         artifact_name: create.release,
         devices: create.target.devices,

@@ -1,6 +1,7 @@
 //! What each command does, one file per noun.
 
 mod artifact;
+mod control_map;
 mod deployment;
 mod device;
 mod release;
