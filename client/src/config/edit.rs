@@ -13,10 +13,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{
-    ConfigError,
-    load::{Keys, read},
-};
+use super::{ConfigError, keys::Keys, load::read};
 
 /// The configuration holds the tenant token.
 const CONFIG_MODE: u32 = 0o600;

@@ -5,8 +5,10 @@
 //! broken file at its default place is a warning, one that was named on the command line an error.
 
 mod edit;
+mod keys;
 mod load;
 mod paths;
+mod reader;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -2,17 +2,14 @@
 //! output logged or kept.
 
 mod mark;
+mod output;
 
 pub use mark::Mark;
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, sync_channel},
-    },
     thread,
     time::{Duration, Instant},
 };
@@ -23,20 +20,14 @@ use crate::{
     log::Log,
     wake::{Stopped, Wake},
 };
+use output::{Collected, LineLog, collect};
 
 /// Between asking a program to end and ending it; as long as Mender's client waits.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long to wait for output after the program has ended: a process that it left behind may hold
-/// the pipe for ever.
-const OUTPUT_GRACE: Duration = Duration::from_secs(2);
-
 /// Pauses between looks at a running program.
 const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 const LONGEST_LOOK: Duration = Duration::from_millis(50);
-
-/// Longer lines are logged in pieces.
-const MAX_LINE_BYTES: usize = 4096;
 
 /// A program could not be run, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -139,11 +130,7 @@ impl Running {
             Output::Log { prefix } => (prefix, None),
             Output::Keep { limit_bytes } => (program.as_str(), Some(limit_bytes)),
         };
-        let line_log = |stream: &str| LineLog {
-            log: log.clone(),
-            prefix: format!("{prefix} ({stream}): "),
-            line: Vec::new(),
-        };
+        let line_log = |stream: &str| LineLog::new(log, format!("{prefix} ({stream}): "));
         let stdout = child.stdout.take();
         let stdout = match keep_bytes {
             // One byte more than allowed shows that there was more.
@@ -269,87 +256,6 @@ fn launch(command: &mut Command) -> io::Result<Child> {
         }
     }
     command.spawn()
-}
-
-struct LineLog {
-    log: Log,
-    prefix: String,
-    line: Vec<u8>,
-}
-
-impl LineLog {
-    fn take(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if *byte == b'\n' {
-                self.flush();
-            } else {
-                self.line.push(*byte);
-                if self.line.len() >= MAX_LINE_BYTES {
-                    self.flush();
-                }
-            }
-        }
-    }
-
-    fn flush(&mut self) {
-        if !self.line.is_empty() {
-            let line = String::from_utf8_lossy(&self.line);
-            self.log.info(format_args!("{}{line}", self.prefix));
-            self.line.clear();
-        }
-    }
-}
-
-/// A pipe that is read to its end in a thread of its own.
-#[derive(Debug)]
-struct Collected {
-    kept: Arc<Mutex<Vec<u8>>>,
-    ended: Receiver<()>,
-}
-
-impl Collected {
-    /// What was kept. A process that the program left behind may hold the pipe open, so the end is
-    /// only awaited for a while.
-    fn take(&self) -> Vec<u8> {
-        let _ = self.ended.recv_timeout(OUTPUT_GRACE);
-        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Keeps the first bytes of a pipe, logs all its lines.
-fn collect(
-    pipe: Option<impl Read + Send + 'static>,
-    keep_bytes: usize,
-    mut lines: Option<LineLog>,
-) -> Collected {
-    let (sender, ended) = sync_channel(1);
-    let kept = Arc::new(Mutex::new(Vec::new()));
-    let collected = Collected { kept: kept.clone(), ended };
-    thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        let mut pipe = pipe;
-        while let Some(pipe) = &mut pipe {
-            let bytes = match pipe.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => buffer.get(..count).unwrap_or_default(),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => break,
-            };
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = keep_bytes.saturating_sub(kept.len()).min(bytes.len());
-            kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
-            drop(kept);
-            if let Some(lines) = &mut lines {
-                lines.take(bytes);
-            }
-        }
-        if let Some(lines) = &mut lines {
-            lines.flush();
-        }
-        // Nobody listens any more when the program was given up.
-        let _ = sender.send(());
-    });
-    collected
 }
 
 #[cfg(test)]

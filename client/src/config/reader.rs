@@ -1,0 +1,188 @@
+//! What the keys of `mender.conf` mean.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde_json::{Map, Value};
+
+use super::{HttpsClient, Settings, keys::Keys};
+use crate::{boot::BootLoaderKind, keys::KeyPlace, log::Level};
+
+/// The settings so far, and which of two exclusive keys was seen in either file.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) settings: Settings,
+    servers: OneOrMany,
+    verify_keys: OneOrMany,
+    client_certificate: Option<PathBuf>,
+    client_key: Option<KeyPlace>,
+}
+
+/// A setting with one key for a single value and another for a list.
+#[derive(Default)]
+struct OneOrMany {
+    has_one: bool,
+    has_many: bool,
+}
+
+impl OneOrMany {
+    fn is_contradictory(&self) -> bool {
+        self.has_one && self.has_many
+    }
+}
+
+impl Reader {
+    /// Takes over what an object says. A problem ends it; what came before stays.
+    pub(super) fn apply(&mut self, object: &Map<String, Value>) -> Result<(), &'static str> {
+        let keys = Keys::new(object);
+        self.apply_plain(&keys);
+        self.apply_https_client(&keys);
+
+        if let Some(url) = keys.text("ServerURL") {
+            self.servers.has_one = true;
+            self.settings.servers = server(&url).into_iter().collect();
+        }
+        if let Some(list) = keys.list("Servers") {
+            self.servers.has_many = true;
+            let urls = list.iter().filter_map(Value::as_object);
+            let urls = urls.filter_map(|entry| Keys::new(entry).text("ServerURL"));
+            self.settings.servers = unique(urls.filter_map(|url| server(&url)));
+        }
+        if self.servers.is_contradictory() {
+            return Err("ServerURL and Servers exclude each other; keep one of them");
+        }
+        if let Some(path) = keys.path("ArtifactVerifyKey") {
+            self.verify_keys.has_one = true;
+            self.settings.artifact_verify_keys = vec![path];
+        }
+        if let Some(list) = keys.list("ArtifactVerifyKeys") {
+            self.verify_keys.has_many = true;
+            let paths = list.iter().filter_map(Value::as_str).map(PathBuf::from);
+            self.settings.artifact_verify_keys = unique(paths);
+        }
+        if self.verify_keys.is_contradictory() {
+            return Err("ArtifactVerifyKey and ArtifactVerifyKeys exclude each other; \
+                        keep one of them");
+        }
+        if let Some(value) = keys.get("DowngradeProtection") {
+            self.settings.downgrade_protection = provides_keys(value)?;
+        }
+        match keys.number("RetryDownloadCount").map(u32::try_from) {
+            Some(Ok(count @ 1..=10_000)) => self.settings.retry_download_count = count,
+            Some(_) => return Err("RetryDownloadCount is not in 1..10000"),
+            None => {}
+        }
+        match keys.text("BootLoader").map(|word| BootLoaderKind::parse(&word)) {
+            Some(Some(kind)) => self.settings.rootfs.boot_loader = Some(kind),
+            Some(None) => return Err("BootLoader is not one of grub, systemd-boot, u-boot"),
+            None => {}
+        }
+        match keys.text("DeviceTier") {
+            Some(tier) if matches!(tier.as_str(), "standard" | "system" | "micro") => {
+                self.settings.device_tier = tier;
+            }
+            Some(_) => return Err("DeviceTier is not one of standard, system, micro"),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn apply_plain(&mut self, keys: &Keys<'_>) {
+        let settings = &mut self.settings;
+        set(&mut settings.skip_verify, keys.flag("SkipVerify"));
+        set_some(&mut settings.server_certificate, keys.path("ServerCertificate"));
+        set_some(&mut settings.tenant_token, keys.text("TenantToken"));
+        set_some(&mut settings.device_type_file, keys.path("DeviceTypeFile"));
+        set_some(&mut settings.update_log_path, keys.path("UpdateLogPath"));
+        let level = keys.text("DaemonLogLevel").and_then(|word| Level::parse(&word));
+        set_some(&mut settings.log_level, level);
+        set(&mut settings.update_poll_interval, keys.seconds("UpdatePollIntervalSeconds"));
+        set(&mut settings.inventory_poll_interval, keys.seconds("InventoryPollIntervalSeconds"));
+        set(&mut settings.retry_poll_interval, keys.seconds("RetryPollIntervalSeconds"));
+        let count = keys.number("RetryPollCount").and_then(|count| u32::try_from(count).ok());
+        set(&mut settings.retry_poll_count, count);
+        let limit = keys.seconds("ConnectionTimeoutSeconds").filter(|limit| !limit.is_zero());
+        let limit = limit.map(|limit| limit.min(Duration::from_hours(24)));
+        set(&mut settings.connection_timeout, limit);
+        let times = &mut settings.script_times;
+        set(&mut times.limit, keys.seconds("StateScriptTimeoutSeconds"));
+        set(&mut times.retry_limit, keys.seconds("StateScriptRetryTimeoutSeconds"));
+        set(&mut times.retry_interval, keys.seconds("StateScriptRetryIntervalSeconds"));
+        set(&mut settings.module_timeout, keys.seconds("ModuleTimeoutSeconds"));
+        apply_control_times(settings, keys);
+        set_some(&mut settings.rootfs.part_a, keys.path("RootfsPartA"));
+        set_some(&mut settings.rootfs.part_b, keys.path("RootfsPartB"));
+        if let Some(dbus) = keys.object("DBus") {
+            set(&mut settings.dbus_enabled, dbus.flag("Enabled"));
+        }
+        if let Some(security) = keys.object("Security") {
+            set_some(&mut settings.auth_private_key, security.key("AuthPrivateKey"));
+        }
+        if let Some(command) = keys.text("RebootCommand") {
+            let words: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
+            set(&mut settings.reboot_command, Some(words).filter(|words| !words.is_empty()));
+        }
+    }
+
+    pub(super) fn has_half_a_client(&self) -> bool {
+        self.client_certificate.is_some() != self.client_key.is_some()
+    }
+
+    /// The certificate and its key may stand in different files.
+    fn apply_https_client(&mut self, keys: &Keys<'_>) {
+        let Some(client) = keys.object("HttpsClient") else { return };
+        set_some(&mut self.client_certificate, client.path("Certificate"));
+        set_some(&mut self.client_key, client.key("Key"));
+        if let (Some(certificate), Some(key)) = (&self.client_certificate, &self.client_key) {
+            let client = HttpsClient { certificate: certificate.clone(), key: key.clone() };
+            self.settings.https_client = Some(client);
+        }
+    }
+}
+
+/// Mender's client takes 0 for not set.
+fn apply_control_times(settings: &mut Settings, keys: &Keys<'_>) {
+    let seconds = |key| keys.seconds(key).filter(|seconds| !seconds.is_zero());
+    let boot = seconds("UpdateControlMapBootExpirationTimeSeconds");
+    set(&mut settings.control_map_boot_expiration, boot);
+    let expiration = seconds("UpdateControlMapExpirationTimeSeconds");
+    set_some(&mut settings.control_map_expiration, expiration);
+    let interval = seconds("UpdateControlMapPollIntervalSeconds");
+    set_some(&mut settings.control_map_poll_interval, interval);
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn set_some<T>(place: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *place = value;
+    }
+}
+
+/// Protection that is not understood must not be mistaken for protection.
+fn provides_keys(value: &Value) -> Result<Vec<String>, &'static str> {
+    const PROBLEM: &str = "DowngradeProtection is not a list of keys of provides that hold \
+                           versions, such as rootfs-image.version";
+    let is_version_key = |key: &&str| !matches!(*key, "" | "artifact_name" | "artifact_group");
+    let key = |value: &Value| value.as_str().filter(is_version_key).map(str::to_owned);
+    let keys = value.as_array().and_then(|list| list.iter().map(key).collect());
+    keys.ok_or(PROBLEM)
+}
+
+fn server(url: &str) -> Option<String> {
+    let url = url.trim_end_matches('/');
+    (!url.is_empty()).then(|| url.to_owned())
+}
+
+fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut unique = Vec::new();
+    for item in items {
+        if !unique.contains(&item) {
+            unique.push(item);
+        }
+    }
+    unique
+}
