@@ -1,4 +1,5 @@
-//! The log of one deployment: JSON lines in a file, sent to the server when the deployment fails.
+//! The log of one deployment: JSON lines in a file of limited size, sent to the server when the
+//! deployment fails.
 
 use std::{
     fs::{self, File},
@@ -9,7 +10,7 @@ use std::{
 
 use rota_rest::device::LogMessage;
 
-use super::{Level, Log};
+use super::{Level, Log, bounded::BoundedFile};
 use crate::{
     machine::DeploymentId,
     time::{is_rfc3339, rfc3339},
@@ -26,6 +27,9 @@ const MAX_UPLOAD_BYTES: usize = 1_000_000 - 256;
 
 /// Of a longer file no more is read: so much of it is sent at most.
 const MAX_READ_BYTES: u64 = MAX_UPLOAD_BYTES as u64;
+
+/// A longer message is cut: as JSON no line is longer than six times that.
+const MAX_MESSAGE_BYTES: usize = 16 << 10;
 
 /// Times in a log are not longer, except in lines that others wrote.
 const LONGEST_TIME: &str = "2026-11-21T00:00:00.000000000+00:00";
@@ -67,10 +71,7 @@ impl DeploymentLogs {
         if free < MIN_FREE_BYTES {
             return Err(LogError::NoSpace { path: self.folder.display().to_string() });
         }
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
+        let file = BoundedFile::open(&path)
             .map_err(|source| LogError::Write { path: path.display().to_string(), source })?;
         log.attach(Box::new(file));
         Ok(())
@@ -84,7 +85,7 @@ impl DeploymentLogs {
     /// The log of `id`, fit for the server: lines that no server would take are marked, and of a
     /// long log the newest part is kept.
     pub fn messages(&self, id: &DeploymentId) -> Result<Vec<LogMessage>, LogError> {
-        let path = self.path(0, id);
+        let path = self.find(id);
         let read = || -> io::Result<(Vec<u8>, bool)> {
             let mut file = File::open(&path)?;
             let length = file.metadata()?.len();
@@ -97,6 +98,14 @@ impl DeploymentLogs {
         let (content, cut) =
             read().map_err(|source| LogError::Read { path: path.display().to_string(), source })?;
         Ok(messages(&content, cut))
+    }
+
+    /// The newest log of `id`, which other deployments may have followed.
+    fn find(&self, id: &DeploymentId) -> PathBuf {
+        let name = format!("{id}.log");
+        let logs = self.existing().into_iter().filter(|(_, rest, _)| *rest == name);
+        let newest = logs.min_by_key(|(number, ..)| *number);
+        newest.map_or_else(|| self.path(0, id), |(.., path)| path)
     }
 
     fn path(&self, number: usize, id: &DeploymentId) -> PathBuf {
@@ -132,6 +141,7 @@ impl DeploymentLogs {
 }
 
 pub(super) fn line(time: &str, level: Level, message: &str) -> String {
+    let message = message.get(..message.floor_char_boundary(MAX_MESSAGE_BYTES)).unwrap_or(message);
     let json = serde_json::json!({
         "timestamp": time,
         "level": level.as_str(),
@@ -287,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_log_the_newest_part_is_kept() {
+    fn of_a_long_log_the_beginning_and_the_end_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let logs = DeploymentLogs::new(folder.path());
         let log = quiet();
@@ -295,10 +305,45 @@ mod tests {
         for number in 0..12_000 {
             log.info(format!("line {number} of a log that is far too long to be sent as it is"));
         }
+        log.info("\u{1}".repeat(1 << 20));
+        log.info("the end");
+        let messages = logs.messages(&id("long")).unwrap();
+        assert!(messages[0].message.starts_with("line 0 "), "{:?}", messages[0]);
+        assert_eq!(messages.last().unwrap().message, "the end");
+        let bytes = body_bytes(&messages);
+        assert!((600_000..=1_000_000).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn of_a_long_log_that_another_client_wrote_the_newest_part_is_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = DeploymentLogs::new(folder.path());
+        let mut text = String::new();
+        for number in 0..12_000 {
+            let message =
+                format!("line {number} of a log that is far too long to be sent as it is");
+            text += &line("2026-11-21T00:00:00.000Z", Level::Info, &message);
+        }
+        fs::write(folder.path().join("deployments.0000.long.log"), text).unwrap();
         let messages = logs.messages(&id("long")).unwrap();
         assert_eq!(messages[0].message, TOO_BIG);
         assert!(messages.last().unwrap().message.starts_with("line 11999 "));
         let bytes = body_bytes(&messages);
         assert!((900_000..=1_000_000).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn the_log_of_a_deployment_is_found_behind_those_that_came_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = DeploymentLogs::new(folder.path());
+        for name in ["one", "two", "three"] {
+            let log = quiet();
+            logs.open(&log, &id(name)).unwrap();
+            log.info(name);
+        }
+        for name in ["one", "two", "three"] {
+            assert_eq!(logs.messages(&id(name)).unwrap()[0].message, name);
+        }
+        assert!(matches!(logs.messages(&id("four")), Err(LogError::Read { .. })));
     }
 }

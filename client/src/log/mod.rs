@@ -1,6 +1,7 @@
 //! What the client says: readable lines on standard error, and during a deployment also a log that
 //! the server gets when the deployment fails.
 
+mod bounded;
 mod deployment;
 
 use std::{
