@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use crate::{
     control::Controls,
     machine::{ArtifactInfo, DeploymentId, Health, Origin, SoftwareChange, Stage, Update},
+    owed::OwedReports,
 };
 
 /// Marks the name of software of which nobody can say in what state it is.
@@ -31,6 +32,9 @@ pub struct Records {
     /// How the update before ended.
     #[serde(default)]
     pub last_update: Option<LastUpdate>,
+    /// What the server has not heard of updates that are over.
+    #[serde(default, skip_serializing_if = "OwedReports::is_empty")]
+    pub owed: OwedReports,
     /// What may hold updates.
     #[serde(
         default,

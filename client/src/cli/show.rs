@@ -2,7 +2,8 @@
 
 use rota_client::{
     journal::Store,
-    machine::{DeploymentId, Health, Update},
+    machine::{DeploymentId, Health, Owed, Update},
+    owed::{OwedReport, OwedReports},
     records::{LastUpdate, Records},
 };
 use serde_json::{Value, json};
@@ -45,7 +46,8 @@ pub(super) fn provides(device: &mut Device, format: Format) -> anyhow::Result<Ex
     Ok(Exit::Success)
 }
 
-/// What is installed, what is under way, and how the last update ended.
+/// What is installed, what is under way, how the last update ended, and what the server has not
+/// heard yet.
 pub(super) fn status(device: &mut Device, format: Format) -> anyhow::Result<Exit> {
     device.prepare()?;
     let records = device.store.read()?;
@@ -58,6 +60,7 @@ pub(super) fn status(device: &mut Device, format: Format) -> anyhow::Result<Exit
             "provides": records.software().all_provides(),
             "update": records.update.as_ref().map(update_json),
             "last_update": records.last_update.as_ref().map(last_json),
+            "owed_reports": records.owed.iter().map(owed_json).collect::<Vec<_>>(),
             "daemon_pid": daemon.map(|daemon| daemon.pid.as_raw_nonzero().get()),
             "next_contact_seconds": next_contact.map(|pause| pause.as_secs()),
             "servers": device.settings.servers,
@@ -92,8 +95,29 @@ fn status_text(records: &Records, daemon: Option<Seen>) -> String {
     };
     let installed = records.software().artifact_name;
     format!(
-        "Installed:   {installed}\nIn progress: {update}\nLast update: {last}\nDaemon:      {daemon}"
+        "Installed:   {installed}\nIn progress: {update}\nLast update: {last}\n{}Daemon:      {daemon}",
+        owed_text(&records.owed)
     )
+}
+
+/// A line for each deployment of which the server has not heard all; mostly there is none.
+fn owed_text(reports: &OwedReports) -> String {
+    let line = |report: &OwedReport| {
+        format!("Not told:    {} of deployment {}\n", owed(report.owed), report.deployment_id)
+    };
+    reports.iter().map(line).collect()
+}
+
+fn owed_json(report: &OwedReport) -> Value {
+    json!({ "deployment_id": report.deployment_id.as_str(), "owed": owed(report.owed) })
+}
+
+fn owed(owed: Owed) -> &'static str {
+    match owed {
+        Owed::Success => "success",
+        Owed::Failure => "failure",
+        Owed::Log => "log",
+    }
 }
 
 fn update_json(update: &Update) -> Value {

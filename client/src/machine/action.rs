@@ -1,6 +1,6 @@
 //! What the machine asks of its shell, and what it hears back.
 
-use super::{ArtifactInfo, ControlPoint, Deployment, RebootNeed};
+use super::{ArtifactInfo, ControlPoint, Deployment, Owed, RebootNeed};
 
 /// What the server is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,6 +151,8 @@ pub enum Task {
 pub enum Action {
     /// Wait until something is due: [`Event::Due`].
     Wait,
+    /// Tell the server what it has not heard yet of earlier updates: `Done`, whatever it answers.
+    Settle,
     /// Ask the server for a deployment: [`Event::Polled`] or `Failed`.
     Poll,
     SendInventory,
@@ -182,8 +184,9 @@ pub enum Action {
     /// Call the module's `Cleanup` if there is a work tree, then remove the tree.
     Cleanup,
     UploadLog,
-    /// The update is over: clear it from the journal, remove what is left of it, close its log.
-    Forget,
+    /// The update is over: clear it from the journal and note there what the server has not heard
+    /// of it, remove what is left of it, close its log.
+    Forget(Option<Owed>),
     /// A standalone update is over or waits for the operator.
     Finish,
 }

@@ -6,8 +6,8 @@
 //! finds the way on from what the journal holds.
 //!
 //! ```text
-//! sync     Idle ─ Sync ─(nothing)─▶ Idle
-//!                   └──(deployment)─▶ update
+//! sync     Idle ─ Settle ─ Sync ─(nothing)─▶ Idle
+//!                            └──(deployment)─▶ update
 //! update   Download ─ Install ─(reboot?)─ Confirm ─ Commit ─ Record ─ Cleanup ─ Report ─▶ Idle
 //!              │          │         │        │        │
 //!              │          └─────────┴────────┴────────┴─▶ Rollback ─ Failure ─▶ Cleanup
@@ -35,7 +35,7 @@ pub use control::{
     ControlAction, ControlMap, ControlPoint, InvalidControlMap, Rule, Verdict, decide,
 };
 pub use model::{
-    ArtifactInfo, Deployment, DeploymentId, FailedPart, Health, InvalidDeploymentId, Origin,
+    ArtifactInfo, Deployment, DeploymentId, FailedPart, Health, InvalidDeploymentId, Origin, Owed,
     RebootNeed, Stage, Update,
 };
 pub use phase::Phase;

@@ -178,6 +178,18 @@ pub enum FailedPart {
     Cleanup,
 }
 
+/// What the server has not heard of an update that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owed {
+    /// That it succeeded.
+    Success,
+    /// That it failed, and then its log.
+    Failure,
+    /// The log of a failure that it knows of.
+    Log,
+}
+
 /// All that must survive a power cut during an update.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one fact about the update")]

@@ -1,7 +1,7 @@
 //! The points of an update: what is done at each, and what is journaled before.
 
 use super::{
-    Action, Call, ControlPoint, Health, Journal, RebootNeed, Retry, ScriptPoint, ScriptState,
+    Action, Call, ControlPoint, Health, Journal, Owed, RebootNeed, Retry, ScriptPoint, ScriptState,
     SoftwareChange, Stage, Status, StopPoint, Update,
 };
 
@@ -86,7 +86,7 @@ pub enum Phase {
     RecordCleanupFailure,
     ReportOutcome,
     UploadLog,
-    Forget,
+    Forget(Option<Owed>),
     Finish,
 }
 
@@ -185,7 +185,7 @@ impl Phase {
             Self::Cleanup | Self::CleanupUnrecorded => Action::Cleanup,
             Self::ReportOutcome => Action::Report(final_status(update.health), Retry::UntilGivenUp),
             Self::UploadLog => Action::UploadLog,
-            Self::Forget => Action::Forget,
+            Self::Forget(owed) => Action::Forget(owed),
             Self::StoppedBefore(_) | Self::Finish => Action::Finish,
         }
     }

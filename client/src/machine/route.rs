@@ -1,8 +1,8 @@
 //! The routes of an update: from each point, by outcome, to the next.
 
 use super::{
-    Event, FailedPart, Health, Journal, MAX_SAVES, Milestone, Phase, RebootNeed, State, StopPoint,
-    SyncPhase, Transition, Update, standalone, sync,
+    Event, FailedPart, Health, Journal, MAX_SAVES, Milestone, Owed, Phase, RebootNeed, State,
+    StopPoint, SyncPhase, Transition, Update, standalone, sync,
 };
 
 pub(super) fn enter(phase: Phase, mut update: Update) -> Transition {
@@ -134,15 +134,14 @@ pub(super) fn step(phase: Phase, mut update: Update, event: Event) -> Transition
         }
         P::StateLoop | P::RecordCleanupFailure => P::ReportOutcome,
 
-        // A log is of use only for a failure that the server has accepted.
-        P::ReportOutcome if done && update.health.is_failure() => P::UploadLog,
-        P::ReportOutcome | P::UploadLog => P::Forget,
-        P::Forget if update.is_standalone() => P::Finish,
-        P::Forget => return sync::enter(SyncPhase::IdleEnter),
+        P::ReportOutcome | P::UploadLog => reporting(phase, update.health, &event),
+        P::Forget(_) if update.is_standalone() => P::Finish,
+        P::Forget(_) => return sync::enter(SyncPhase::IdleEnter),
         P::Finish => P::Finish,
     };
     // An operator sees the outcome.
-    let next = if next == P::ReportOutcome && update.is_standalone() { P::Forget } else { next };
+    let next =
+        if next == P::ReportOutcome && update.is_standalone() { P::Forget(None) } else { next };
     enter(next, update)
 }
 
@@ -322,6 +321,18 @@ fn rolling_back(phase: Phase, update: &mut Update, event: &Event) -> Phase {
         });
     }
     next
+}
+
+/// What the server does not hear now it is told between updates: the device must not wait for it.
+/// A log is of use only for a failure that the server knows of.
+fn reporting(phase: Phase, health: Health, event: &Event) -> Phase {
+    match (phase, event) {
+        (Phase::ReportOutcome, Event::Done) if health.is_failure() => Phase::UploadLog,
+        (_, Event::Done | Event::Aborted) => Phase::Forget(None),
+        (Phase::UploadLog, _) => Phase::Forget(Some(Owed::Log)),
+        _ if health.is_failure() => Phase::Forget(Some(Owed::Failure)),
+        _ => Phase::Forget(Some(Owed::Success)),
+    }
 }
 
 /// A reboot that cannot be journaled leads back to itself. It is risked once, but not by a client

@@ -1,4 +1,5 @@
-//! Between updates: idle until something is due, then ask the server.
+//! Between updates: idle until something is due, then tell the server what it has not heard yet, and
+//! ask it.
 
 use super::{
     Action, Event, Journal, Origin, Phase, ScriptPoint, ScriptState, State, Task, Transition,
@@ -12,6 +13,8 @@ pub enum SyncPhase {
     Idle,
     IdleLeave(Task),
     SyncEnter(Task),
+    /// Before anything is asked: an answer may depend on what the server knows of the last update.
+    Settle(Task),
     Sync(Task),
     SyncLeave(Option<Deployment>),
     SyncError,
@@ -24,6 +27,7 @@ pub(super) fn enter(phase: SyncPhase) -> Transition {
         SyncPhase::Idle => Action::Wait,
         SyncPhase::IdleLeave(_) => scripts(ScriptState::Idle, ScriptPoint::Leave),
         SyncPhase::SyncEnter(_) => scripts(ScriptState::Sync, ScriptPoint::Enter),
+        SyncPhase::Settle(_) => Action::Settle,
         SyncPhase::Sync(Task::Poll) => Action::Poll,
         SyncPhase::Sync(Task::Inventory) => Action::SendInventory,
         SyncPhase::SyncLeave(_) => scripts(ScriptState::Sync, ScriptPoint::Leave),
@@ -38,7 +42,8 @@ pub(super) fn step(phase: SyncPhase, event: Event) -> Transition {
         (SyncPhase::IdleEnter, _) => SyncPhase::Idle,
         (SyncPhase::Idle, Event::Due(task)) => SyncPhase::IdleLeave(task),
         (SyncPhase::IdleLeave(task), _) => SyncPhase::SyncEnter(task),
-        (SyncPhase::SyncEnter(task), Event::Done) => SyncPhase::Sync(task),
+        (SyncPhase::SyncEnter(task), Event::Done) => SyncPhase::Settle(task),
+        (SyncPhase::Settle(task), _) => SyncPhase::Sync(task),
         (SyncPhase::Sync(_), Event::Polled(offer)) => SyncPhase::SyncLeave(offer),
         (SyncPhase::Sync(_), Event::Done) => SyncPhase::SyncLeave(None),
         (SyncPhase::SyncLeave(Some(deployment)), Event::Done) => {

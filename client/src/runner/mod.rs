@@ -5,9 +5,12 @@
 
 mod control;
 mod perform;
+mod reports;
 mod schedule;
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use rota_rest::device::Attribute;
 
@@ -24,6 +27,7 @@ use crate::{
         roll_back_standalone, start, step,
     },
     modules::{Installer, Source},
+    owed::OwedReports,
     power::Power,
     process::Mark,
     records::Records,
@@ -74,12 +78,16 @@ pub struct Runner<'a> {
     /// What a standalone update installs.
     artifact: Option<Source>,
     is_in_deployment: bool,
+    /// Of a daemon: as in the journal, or newer where that cannot be written.
+    owed: OwedReports,
+    /// The server has asked for a pause before it is told what is owed.
+    settle_after: Duration,
 }
 
 /// How long reports are retried.
 #[derive(Clone, Copy, Debug)]
 struct Retries {
-    interval: std::time::Duration,
+    interval: Duration,
     count: u32,
 }
 
@@ -94,12 +102,15 @@ impl<'a> Runner<'a> {
             control_times: ControlTimes::new(settings),
             artifact: None,
             is_in_deployment: false,
+            owed: OwedReports::default(),
+            settle_after: Duration::ZERO,
         }
     }
 
     /// Takes up what was interrupted, then asks for updates until the process is to end.
     pub fn run_daemon(&mut self) -> Result<Ended, JournalError> {
         let mut records = self.world.store.read()?;
+        self.owed.clone_from(&records.owed);
         let interrupted = records.update.take().map(|update| self.after_restart(update, &records));
         let deployment = interrupted.as_ref().and_then(Update::deployment).cloned();
         let first = match (interrupted, deployment) {
@@ -184,8 +195,16 @@ impl<'a> Runner<'a> {
 
     fn save(&mut self, state: &State) -> bool {
         let State::Update { update, .. } = state else { return true };
+        if let Some(deployment) = update.deployment() {
+            // If it was offered once more, what counts is how it ends now.
+            self.owed.settle(&deployment.id);
+        }
+        let owed = update.deployment().map(|_| &self.owed);
         let outcome = self.world.store.change(&mut |records: &mut Records| {
             records.update = Some((**update).clone());
+            if let Some(owed) = owed {
+                records.owed.clone_from(owed);
+            }
         });
         if let Err(error) = &outcome {
             self.world.log.error(chain(error));

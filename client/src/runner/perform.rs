@@ -6,13 +6,12 @@ use super::Runner;
 use crate::{
     log::chain,
     machine::{
-        Action, Deployment, Event, Health, Retry, ScriptPoint, SoftwareChange, Stage, State,
-        Status, Task, Update,
+        Action, Deployment, Event, Health, Owed, ScriptPoint, SoftwareChange, Stage, State, Task,
+        Update,
     },
     modules::InstallError,
     progress::{Watched, logger},
     records::Records,
-    retry::{Backoff, jitter},
     server::ServerError,
 };
 
@@ -31,6 +30,7 @@ impl Runner<'_> {
     pub(super) fn perform(&mut self, state: &State, action: Action) -> Outcome {
         match (action, state) {
             (Action::Wait, _) => self.wait(),
+            (Action::Settle, _) => self.settle(),
             (Action::Poll, _) => self.poll(),
             (Action::SendInventory, _) => self.send_inventory(),
             (Action::RunScripts(script_state, point), _) => {
@@ -91,7 +91,7 @@ impl Runner<'_> {
                 self.done("the cleanup", outcome)
             }
             Action::UploadLog => self.upload_log(update),
-            Action::Forget => self.forget(update),
+            Action::Forget(owed) => self.forget(update, owed),
             // All others need no update.
             _ => Outcome::Event(Event::Failed),
         }
@@ -187,66 +187,6 @@ impl Runner<'_> {
         self.failed(what, error)
     }
 
-    fn report(&mut self, update: &Update, status: Status, retry: Retry) -> Outcome {
-        let Some(Deployment { id, .. }) = update.deployment() else {
-            return Outcome::Event(Event::Done);
-        };
-        self.world.log.info(format_args!("status: {}", status.as_str()));
-        self.with_retries("the status report", retry, |runner| {
-            runner.world.server.report(id, status)
-        })
-    }
-
-    fn upload_log(&mut self, update: &Update) -> Outcome {
-        let Some(Deployment { id, .. }) = update.deployment() else {
-            return Outcome::Event(Event::Done);
-        };
-        let messages = match self.world.logs.messages(id) {
-            Ok(messages) if messages.is_empty() => return Outcome::Event(Event::Done),
-            Ok(messages) => messages,
-            Err(error) => return self.failed("the deployment log", &error),
-        };
-        self.with_retries("the deployment log", Retry::UntilGivenUp, |runner| {
-            runner.world.server.upload_log(id, messages.clone())
-        })
-    }
-
-    /// Talks to the server, if need be again and again. Wishes to retry later are granted within
-    /// the same budget.
-    fn with_retries(
-        &mut self,
-        what: &str,
-        retry: Retry,
-        mut request: impl FnMut(&mut Self) -> Result<(), ServerError>,
-    ) -> Outcome {
-        let mut pauses = Backoff::reports(self.retry.interval, self.retry.count);
-        loop {
-            let error = match request(self) {
-                Ok(()) => return Outcome::Event(Event::Done),
-                Err(error) => error,
-            };
-            if matches!(error, ServerError::Aborted) {
-                self.world.log.warning(chain(&error));
-                return Outcome::Event(Event::Aborted);
-            }
-            let may_retry = retry == Retry::UntilGivenUp && error.is_worth_a_retry();
-            let asked = error.retry_after();
-            let Some(pause) = pauses.next_after(asked).filter(|_| may_retry) else {
-                return self.failed(what, &error);
-            };
-            // A little later than asked is polite, earlier is not.
-            let pause = jitter(pause).max(asked.unwrap_or_default());
-            self.world.log.warning(format_args!(
-                "{what} failed: {}; next try in {:.0} s",
-                chain(&error),
-                pause.as_secs_f64()
-            ));
-            if self.world.clock.sleep(pause).is_err() {
-                return Outcome::Stop;
-            }
-        }
-    }
-
     fn open_artifact(&mut self, update: &Update) -> Outcome {
         let software = match self.world.store.read() {
             Ok(records) => records.software(),
@@ -289,7 +229,7 @@ impl Runner<'_> {
         self.done("recording the installed software", outcome)
     }
 
-    fn forget(&mut self, update: &Update) -> Outcome {
+    fn forget(&mut self, update: &Update, owed: Option<Owed>) -> Outcome {
         self.world.log.info(match update.health {
             Health::Good => "the update is complete",
             Health::RolledBack => "the update failed; the previous software is in place",
@@ -297,6 +237,9 @@ impl Runner<'_> {
                 "the update failed and could not be undone completely"
             }
         });
+        if let (Some(owed), Some(deployment)) = (owed, update.deployment()) {
+            self.owe(&deployment.id, owed);
+        }
         self.world.installer.discard();
         let cleared = self.clear_journal(update);
         self.world.logs.close(self.world.log);
@@ -307,8 +250,12 @@ impl Runner<'_> {
     }
 
     fn clear_journal(&mut self, update: &Update) -> bool {
+        let owed = update.deployment().map(|_| &self.owed);
         let outcome = self.world.store.change(&mut |records: &mut Records| {
             records.update = None;
+            if let Some(owed) = owed {
+                records.owed.clone_from(owed);
+            }
             records.last_update = Some(update.into());
             records.controls.end();
         });

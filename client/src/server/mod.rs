@@ -108,6 +108,22 @@ impl ServerError {
         }
     }
 
+    /// Whether the server wants to hear nothing more of a deployment: it has none of this id, or
+    /// none any more.
+    pub fn ends_deployment(&self) -> bool {
+        matches!(self, Self::Aborted | Self::Refused { status: 404, .. })
+    }
+
+    /// Whether the server will never take what it was sent, as it is, or for what it is about.
+    pub fn is_about_content(&self) -> bool {
+        matches!(self, Self::Refused { status: 400 | 404 | 409 | 413 | 422, .. })
+    }
+
+    /// Whether the server has answered, so that it may answer another request better.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Refused { .. } | Self::Malformed { .. })
+    }
+
     /// Whether the same request might succeed later.
     pub fn is_worth_a_retry(&self) -> bool {
         match self {

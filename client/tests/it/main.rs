@@ -13,6 +13,7 @@ mod download;
 mod fake_server;
 mod hostile;
 mod network;
+mod owed;
 mod payloads;
 mod programs;
 mod session;

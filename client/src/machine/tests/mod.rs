@@ -2,6 +2,7 @@
 
 mod control;
 mod matrix;
+mod owed;
 mod random;
 pub(crate) mod rows;
 mod standalone;
@@ -39,6 +40,7 @@ pub(super) struct World {
     pub(super) statuses: String,
     pub(super) software: Software,
     pub(super) journal: Option<Update>,
+    pub(super) owed: Option<Owed>,
     tree: bool,
     is_over: bool,
 }
@@ -63,6 +65,7 @@ impl Default for World {
             statuses: String::new(),
             software: Software::Old,
             journal: None,
+            owed: None,
             tree: false,
             is_over: false,
         }
@@ -216,7 +219,8 @@ impl World {
                     });
                 Outcome::Event(if saved { Event::Done } else { Event::Failed })
             }
-            Action::Forget => {
+            Action::Forget(owed) => {
+                self.owed = owed;
                 self.journal = None;
                 self.tree = false;
                 self.is_over = true;
@@ -228,7 +232,8 @@ impl World {
             Action::Poll => Outcome::Event(Event::Polled(Some(deployment()))),
             Action::AskControl(point) => self.control(point, "ask", |(_, asked, _)| asked),
             Action::Hold(point) => self.control(point, "hold", |(_, _, end)| end),
-            Action::DropToken | Action::UploadLog | Action::SendInventory => {
+            Action::UploadLog => self.quietly("log"),
+            Action::DropToken | Action::Settle | Action::SendInventory => {
                 Outcome::Event(Event::Done)
             }
         }
@@ -263,7 +268,11 @@ impl World {
             self.statuses.push(letter);
             return Outcome::Event(Event::Aborted);
         }
-        let name = if retry == Retry::UntilGivenUp { "report-for-sure" } else { "report" };
+        let name = match (status, retry) {
+            (Status::Success | Status::Failure, _) => "outcome",
+            (_, Retry::UntilGivenUp) => "report-for-sure",
+            (_, Retry::No) => "report",
+        };
         let outcome = self.quietly(name);
         if matches!(outcome, Outcome::Event(Event::Done)) {
             self.statuses.push(letter);

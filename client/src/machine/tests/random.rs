@@ -2,7 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::{super::RebootNeed, World, rows::Software};
+use super::{
+    super::{Owed, RebootNeed},
+    World,
+    rows::Software,
+};
 
 const THINGS: &[&str] = &[
     "open",
@@ -24,6 +28,8 @@ const THINGS: &[&str] = &[
     "reboot",
     "report",
     "report-for-sure",
+    "outcome",
+    "log",
     "scripts-version",
     "AC",
     "AC>",
@@ -62,6 +68,9 @@ proptest! {
         match world.statuses.chars().last() {
             Some('S') => prop_assert_eq!(world.software, Software::New),
             _ => prop_assert!(world.calls.iter().filter(|c| *c == "AC").count() <= 1),
+        }
+        if world.owed == Some(Owed::Success) {
+            prop_assert_eq!(world.software, Software::New);
         }
         let committed = world.calls.iter().filter(|call| *call == "AC").count();
         prop_assert!(committed <= 1, "committed twice: {:?}", world.calls);

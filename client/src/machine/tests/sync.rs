@@ -21,6 +21,7 @@ fn a_poll_that_finds_nothing_returns_to_idle() {
         Event::Due(Task::Poll),
         Event::Done,
         Event::Done,
+        Event::Done,
         Event::Polled(None),
         Event::Done,
     ]);
@@ -31,6 +32,7 @@ fn a_poll_that_finds_nothing_returns_to_idle() {
             Action::Wait,
             Action::RunScripts(ScriptState::Idle, ScriptPoint::Leave),
             Action::RunScripts(ScriptState::Sync, ScriptPoint::Enter),
+            Action::Settle,
             Action::Poll,
             Action::RunScripts(ScriptState::Sync, ScriptPoint::Leave),
         ]
@@ -46,6 +48,7 @@ fn idle_scripts_hold_nothing_back() {
         Event::Failed,
         Event::Done,
         Event::Done,
+        Event::Done,
     ]);
     assert_eq!(actions.last(), Some(&Action::SendInventory));
 }
@@ -56,6 +59,7 @@ fn a_failing_sync_script_drops_the_offer_until_the_next_poll() {
     let (_, state) = run(vec![
         Event::Done,
         Event::Due(Task::Poll),
+        Event::Done,
         Event::Done,
         Event::Done,
         Event::Polled(Some(offer)),

@@ -2,6 +2,7 @@
 
 mod control;
 mod crash;
+mod device;
 mod matrix;
 mod scripted;
 mod surroundings;

@@ -10,7 +10,8 @@
 //! bootloader chooses what runs.
 //!
 //! [`explore`] walks through *all* worlds that can be reached like that from one update, with one cut
-//! or two, and lets the update end from each of them. [`random`] draws long rows of cuts.
+//! or two, and lets the update end from each of them. [`random`] draws long rows of cuts, and in
+//! [`read_only`] the journal can no longer be written from any point on.
 //! [`outside::Outside::check`] says what must hold in the end, whatever happened:
 //!
 //! - What runs is the new software, committed, or the old one; the records name it.
@@ -28,6 +29,7 @@ mod explore;
 mod outside;
 mod payload;
 mod random;
+mod read_only;
 mod run;
 mod scenario;
 mod world;

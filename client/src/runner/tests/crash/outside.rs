@@ -51,6 +51,8 @@ pub(super) struct Outside {
     pub(super) boot: BootEnvironment,
     pub(super) running: usize,
     pub(super) is_brick: bool,
+    /// Starts of the device.
+    pub(super) boots: u8,
     /// The deployment that is offered, or the update that the operator wants.
     pub(super) wanted: Version,
     /// The reports about it that arrived.
@@ -98,6 +100,7 @@ impl Outside {
             boot: BootEnvironment { partition: 0, is_trial: false, has_tried: false },
             running: 0,
             is_brick: false,
+            boots: 0,
             wanted: 1,
             told: Vec::new(),
             lost_answers: Vec::new(),
@@ -144,7 +147,13 @@ impl Outside {
     }
 
     pub(super) fn is_told(&self) -> bool {
-        self.told.iter().any(|status| matches!(status, Status::Success | Status::Failure))
+        !self.told_ends().is_empty()
+    }
+
+    /// How the server heard that the update ended.
+    pub(super) fn told_ends(&self) -> Vec<Status> {
+        let told = self.told.iter().copied();
+        told.filter(|status| matches!(status, Status::Success | Status::Failure)).collect()
     }
 
     /// The system goes down in good order, and comes up.
@@ -181,6 +190,7 @@ impl Outside {
     /// What the bootloader does: a trial is tried once; a system that does not come up is reset by
     /// the watchdog.
     fn start(&mut self) {
+        self.boots = self.boots.wrapping_add(1);
         for _ in 0..3 {
             let boot = &mut self.boot;
             if boot.is_trial && boot.has_tried {
@@ -237,6 +247,9 @@ impl Outside {
         if let Some(update) = &records.update {
             return Err(format!("the update is not over: {update:?}"));
         }
+        if !records.owed.is_empty() || !records.controls.is_empty() {
+            return Err(format!("something is left: {:?}, {:?}", records.owed, records.controls));
+        }
         let end = if software == format!("{}{INCONSISTENT_SUFFIX}", name(new)) {
             End::Inconsistent
         } else if software == name(new) && running == Some(new) && !self.boot.is_trial {
@@ -249,17 +262,12 @@ impl Outside {
         if end == End::Old && self.boot.is_trial {
             return Err("the next boot leads to software that was given up".to_owned());
         }
-        let told: Vec<_> = self
-            .told
-            .iter()
-            .filter(|status| matches!(status, Status::Success | Status::Failure))
-            .collect();
         let truth = match (scenario.wish, end) {
             (Wish::InstallAndCommit | Wish::InstallAndRollBack, _) => vec![],
-            (Wish::Deploy, End::New) => vec![&Status::Success],
-            (Wish::Deploy, End::Old | End::Inconsistent) => vec![&Status::Failure],
+            (Wish::Deploy, End::New) => vec![Status::Success],
+            (Wish::Deploy, End::Old | End::Inconsistent) => vec![Status::Failure],
         };
-        if told != truth {
+        if self.told_ends() != truth {
             return Err(format!("it ended {end:?}, and the server was told {:?}", self.told));
         }
         if end != scenario.end && !scenario.other_ends.contains(&end) {
@@ -272,6 +280,10 @@ impl Outside {
     /// was restarted.
     pub(super) fn key(&self, entries: &mut Entries) -> u64 {
         let mut same = self.clone();
+        if self.records().controls.is_empty() {
+            // Nothing else is compared with the start of the device.
+            same.boots = 0;
+        }
         if self.journal.is_synced() {
             // The files are but ways to the newest entry; no other is ever read again.
             same.journal = Files::default();

@@ -13,7 +13,10 @@ use super::{
     scenario::{Scenario, Wish},
     world,
 };
-use crate::journal::volatile::{Files, Reach};
+use crate::{
+    journal::volatile::{Files, Reach},
+    records::Records,
+};
 
 /// What is done at each point.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) enum Observer {
     Fuse(u32),
     /// Asks the process to end after so many points.
     Stopper(u32),
+    /// After so many points the journal can no longer be written.
+    Breaker(u32),
 }
 
 /// The processes of one client in one world.
@@ -36,7 +41,7 @@ pub(super) struct Run {
     /// Since the start of the process.
     pub(super) now: Cell<Duration>,
     pub(super) is_stopped: Cell<bool>,
-    /// The journal holds no update.
+    /// The journal holds no update, and nothing that the server has to hear.
     pub(super) is_idle: Cell<bool>,
 }
 
@@ -79,7 +84,8 @@ impl Run {
             }
             Observer::Fuse(0) => resume_unwind(Box::new(Killed)),
             Observer::Stopper(0) => self.is_stopped.set(true),
-            Observer::Fuse(left) | Observer::Stopper(left) => *left -= 1,
+            Observer::Breaker(0) => self.outside.borrow_mut().journal.is_read_only = true,
+            Observer::Fuse(left) | Observer::Stopper(left) | Observer::Breaker(left) => *left -= 1,
         }
     }
 
@@ -105,7 +111,7 @@ impl Run {
         for _ in 0..PATIENCE {
             self.now.set(Duration::ZERO);
             self.is_stopped.set(false);
-            self.is_idle.set(self.outside.borrow().records().update.is_none());
+            self.is_idle.set(is_idle(&self.outside.borrow().records()));
             let client = || match self.scenario.wish {
                 Wish::Deploy => world::run_daemon(self),
                 Wish::InstallAndCommit | Wish::InstallAndRollBack => world::operate(self),
@@ -123,6 +129,10 @@ impl Run {
         }
         Err("no end".to_owned())
     }
+}
+
+pub(super) fn is_idle(records: &Records) -> bool {
+    records.update.is_none() && records.owed.is_empty()
 }
 
 /// A folder of the world.

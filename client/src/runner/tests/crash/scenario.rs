@@ -1,6 +1,6 @@
 //! The updates that are cut.
 
-use crate::machine::{Call, Status};
+use crate::machine::{Call, ControlPoint, Status};
 
 /// What the device installs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,16 @@ pub(super) enum Wish {
     InstallAndRollBack,
 }
 
+/// The server holds the update at a point, by a control map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    Never,
+    /// Until it has heard of the pause.
+    ForAWhile(ControlPoint),
+    /// Until the map expires: the server cannot be asked again.
+    Abandoned(ControlPoint),
+}
+
 /// How an update may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -56,6 +66,9 @@ pub(super) struct Scenario {
     pub(super) abort_at: Option<Status>,
     /// The answer to the first report of each status is lost on the way.
     pub(super) loses_answers: bool,
+    /// The server hears how the update ended only when it is over on the device.
+    pub(super) hears_late: bool,
+    pub(super) held: Held,
     /// The data partition has no room for another file.
     pub(super) is_disk_full: bool,
     /// How it ends if nobody cuts it.
@@ -72,6 +85,8 @@ const GOOD: Scenario = Scenario {
     fails: &[],
     abort_at: None,
     loses_answers: false,
+    hears_late: false,
+    held: Held::Never,
     is_disk_full: false,
     end: End::New,
     other_ends: &[End::Old],
@@ -95,6 +110,44 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     FOR_GOOD,
     Scenario { name: "answers are lost", loses_answers: true, ..GOOD },
     Scenario { name: "a full disk", is_disk_full: true, ..GOOD },
+    Scenario { name: "a server that hears late", hears_late: true, ..FILE },
+    Scenario {
+        name: "a server that hears late of a failure",
+        hears_late: true,
+        fails: &[Call::ArtifactInstall],
+        end: End::Old,
+        other_ends: &[],
+        ..GOOD
+    },
+    Scenario {
+        name: "held before the installation",
+        held: Held::ForAWhile(ControlPoint::Install),
+        ..FILE
+    },
+    Scenario {
+        name: "held before the reboot",
+        held: Held::ForAWhile(ControlPoint::Reboot),
+        ..GOOD
+    },
+    Scenario {
+        name: "held before the commit",
+        held: Held::ForAWhile(ControlPoint::Commit),
+        ..FILE
+    },
+    Scenario {
+        name: "held before the installation until the map expires",
+        held: Held::Abandoned(ControlPoint::Install),
+        end: End::Old,
+        other_ends: &[],
+        ..GOOD
+    },
+    Scenario {
+        name: "held before the commit until the map expires",
+        held: Held::Abandoned(ControlPoint::Commit),
+        end: End::Old,
+        other_ends: &[],
+        ..FILE
+    },
     Scenario {
         name: "the installation fails",
         fails: &[Call::ArtifactInstall],

@@ -3,15 +3,16 @@
 use std::{io, rc::Rc, time::Duration};
 
 use rota_rest::device::{Attribute, LogMessage};
+use serde_json::{Value, json};
 
 use super::{
     outside::name,
     payload::{self, Failed, begin},
-    run::{Folder, Run},
-    scenario::{Image, Payload, Wish},
+    run::{Folder, Run, is_idle},
+    scenario::{Held, Image, Payload, Wish},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Moment},
     config::Settings,
     inventory::InventoryError,
     journal::{Journal, JournalError, Store, volatile::Volatile},
@@ -29,6 +30,9 @@ use crate::{
     server::{Server, ServerError},
     wake::Stopped,
 };
+
+/// A daemon that has not ended its update by then never will.
+const LIFE: Duration = Duration::from_hours(12);
 
 /// Plays every part; clones share one world.
 #[derive(Clone)]
@@ -105,6 +109,10 @@ impl Part {
         })
     }
 
+    fn is_updating(&self) -> bool {
+        self.0.outside.borrow().records().update.is_some()
+    }
+
     /// Whether what runs can talk to the server.
     fn is_mute(&self) -> bool {
         let outside = self.0.outside.borrow();
@@ -115,19 +123,32 @@ impl Part {
 
 const UNREACHABLE: ServerError = ServerError::Busy { status: 503, retry_after: None };
 
+fn is_end(status: Status) -> bool {
+    matches!(status, Status::Success | Status::Failure)
+}
+
+fn is_pause(status: Status) -> bool {
+    matches!(
+        status,
+        Status::PauseBeforeInstalling
+            | Status::PauseBeforeRebooting
+            | Status::PauseBeforeCommitting
+    )
+}
+
 impl Store for Part {
     fn read(&self) -> Result<Records, JournalError> {
         self.journal().read()
     }
 
     fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
-        let mut is_idle = false;
+        let mut will_be_idle = false;
         let outcome = self.journal().change(&mut |records| {
             change(records);
-            is_idle = records.update.is_none();
+            will_be_idle = is_idle(records);
         });
         if outcome.is_ok() {
-            self.0.is_idle.set(is_idle);
+            self.0.is_idle.set(will_be_idle);
         }
         self.0.point();
         outcome
@@ -204,16 +225,19 @@ impl Server for Part {
             return Err(UNREACHABLE);
         }
         let outside = self.0.outside.borrow();
+        if outside.is_told() {
+            return Ok(None);
+        }
         let id = DeploymentId::try_from(name(outside.wanted)).unwrap();
         Ok(Some(Deployment { id, uri: "https://rota.example".to_owned() }))
     }
 
     fn report(&mut self, _: &DeploymentId, status: Status) -> Result<(), ServerError> {
         self.0.point();
-        if self.is_mute() {
+        let scenario = self.0.scenario;
+        if self.is_mute() || (scenario.hears_late && is_end(status) && self.is_updating()) {
             return Err(UNREACHABLE);
         }
-        let scenario = self.0.scenario;
         let is_wanted = self.0.change(|outside| outside.tell(status, &scenario));
         self.0.point();
         let is_lost = scenario.loses_answers
@@ -227,6 +251,22 @@ impl Server for Part {
             return Err(UNREACHABLE);
         }
         if is_wanted { Ok(()) } else { Err(ServerError::Aborted) }
+    }
+
+    fn control_map(&mut self, id: &DeploymentId) -> Result<Option<Value>, ServerError> {
+        self.0.point();
+        let (point, is_abandoned) = match self.0.scenario.held {
+            Held::Never => return Ok(None),
+            Held::ForAWhile(point) => (point, false),
+            Held::Abandoned(point) => (point, true),
+        };
+        let has_paused = self.0.outside.borrow().told.iter().any(|status| is_pause(*status));
+        if self.is_mute() || (is_abandoned && has_paused) {
+            return Err(UNREACHABLE);
+        }
+        let action = if has_paused { "force_continue" } else { "pause" };
+        let states = json!({ point.as_str(): { "action": action } });
+        Ok(Some(json!({ "id": id.as_str(), "priority": 1, "states": states })))
     }
 
     fn upload_log(&mut self, _: &DeploymentId, _: Vec<LogMessage>) -> Result<(), ServerError> {
@@ -284,13 +324,14 @@ impl Clock for Part {
         self.sleep(duration).map(|()| None)
     }
 
+    fn moment(&self) -> Moment {
+        Moment { boot: self.0.outside.borrow().boots.to_string(), uptime: self.now() }
+    }
+
     /// The daemon ends with its update, or when it is told to.
     fn check(&self) -> Result<(), Stopped> {
         let is_deployed = self.0.scenario.wish == Wish::Deploy;
-        if self.0.is_stopped.get() || (is_deployed && self.0.is_over()) {
-            Err(Stopped)
-        } else {
-            Ok(())
-        }
+        let is_over = is_deployed && (self.0.is_over() || self.now() >= LIFE);
+        if self.0.is_stopped.get() || is_over { Err(Stopped) } else { Ok(()) }
     }
 }

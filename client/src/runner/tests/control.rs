@@ -1,18 +1,16 @@
 //! Whole updates under control maps, where nothing waits but the clock.
 
-mod world;
-
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::device::{Device, Fake};
 use crate::{
     clock::{Clock, Moment},
     config::Settings,
     control::{ControlTimes, clear_maps, set_map},
     machine::{RebootNeed, Status},
 };
-use world::{Device, Fake};
 
 const POINTS: [(&str, Status); 3] = [
     ("ArtifactInstall_Enter", Status::PauseBeforeInstalling),
@@ -39,7 +37,7 @@ fn paused_at(point: &str, later: Option<(Duration, Option<Value>)>) -> Device {
 }
 
 fn count(device: &Device, status: Status) -> usize {
-    device.outside.statuses.borrow().iter().filter(|said| **said == status).count()
+    device.outside.statuses().iter().filter(|said| **said == status).count()
 }
 
 fn times() -> ControlTimes {

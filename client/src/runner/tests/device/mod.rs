@@ -1,5 +1,7 @@
-//! A device in memory whose power is cut before and after every write of the journal and every
-//! outside action, and a server that says at each time what its control map is.
+//! A device in memory, which can lose power before and after every write of the journal and every
+//! outside action, and a server that can be away, deaf or against it, and has control maps.
+
+mod server;
 
 use std::{
     cell::{Cell, RefCell},
@@ -9,46 +11,63 @@ use std::{
     time::Duration,
 };
 
-use rota_rest::device::{Attribute, LogMessage};
+use rota_rest::device::Attribute;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::super::super::*;
+use super::super::*;
 use crate::{
     clock::Moment,
     log::Level,
-    machine::{
-        ArtifactInfo, Call, Deployment, DeploymentId, RebootNeed, ScriptPoint, ScriptState, Status,
-        Task,
-    },
+    machine::{ArtifactInfo, Call, RebootNeed, ScriptPoint, ScriptState, Status, Task},
     modules::InstallError,
     process::{Mark, ProcessError},
     records::Software,
     scripts::ScriptError,
-    server::ServerError,
     wake::Stopped,
 };
 
 struct PowerCut;
 
+/// The test is over, whatever the device does.
+const LIFE: Duration = Duration::from_hours(7 * 24);
+
+/// The deployment that the server offers, unless a test says otherwise.
+const ONLY: &str = "d1";
+
 /// What outlives a power cut, and the fuse that causes it.
 #[derive(Default)]
 pub(super) struct Outside {
     pub(super) records: RefCell<Records>,
+    /// How often the journal can be written, if that has an end.
+    pub(super) writes: Cell<Option<u32>>,
     calls: RefCell<Vec<String>>,
-    pub(super) statuses: RefCell<Vec<Status>>,
-    logs_uploaded: Cell<u32>,
-    inventories_sent: Cell<u32>,
+    /// What the server has taken, of which deployment.
+    pub(super) reports: RefCell<Vec<(String, Status)>>,
+    pub(super) logs: RefCell<Vec<String>>,
+    pub(super) inventories_sent: Cell<u32>,
     has_tree: Cell<bool>,
     /// Operations until the power is cut; `None` for never.
     pub(super) fuse: Cell<Option<u32>>,
     pub(super) operations: Cell<u32>,
     pub(super) fails: Cell<Option<&'static str>>,
-    abort_at: Cell<Option<Status>>,
+    pub(super) abort_at: Cell<Option<Status>>,
     /// Reports that the server does not take before it recovers.
     pub(super) outage: Cell<u32>,
+    /// From the first report of an end on, the server cannot be reached for so long.
+    pub(super) silence: Cell<Duration>,
+    silent_until: Cell<Option<Duration>>,
+    pub(super) unanswered_polls: Cell<u32>,
+    /// The deployments that the server offers, one after the other.
+    pub(super) offers: RefCell<Vec<&'static str>>,
+    /// It does not take the end of this one before another has ended, but goes on to the next.
+    pub(super) deaf_to: Cell<Option<&'static str>>,
+    has_been_deaf: Cell<bool>,
+    /// What it answers to reports about deployments that it does not offer.
+    pub(super) answer_to_others: Cell<Option<u16>>,
+    pub(super) refusals: Cell<u32>,
     pub(super) reboot: Cell<RebootNeed>,
-    reboots: Cell<u32>,
+    pub(super) reboots: Cell<u32>,
     pub(super) now: Cell<Duration>,
     is_over: Cell<bool>,
     /// What the server says as its control map, from which time on; `None`: the deployment is over.
@@ -97,9 +116,38 @@ impl Outside {
         )
     }
 
-    pub(super) fn final_status(&self) -> Option<Status> {
-        self.statuses.borrow().last().copied()
+    pub(super) fn statuses(&self) -> Vec<Status> {
+        self.reports.borrow().iter().map(|(_, status)| *status).collect()
     }
+
+    pub(super) fn final_status(&self) -> Option<Status> {
+        self.statuses().last().copied()
+    }
+
+    /// The ends that the server knows of, in the order in which it heard of them.
+    pub(super) fn ends(&self) -> Vec<(String, Status)> {
+        let reports = self.reports.borrow();
+        reports.iter().filter(|(_, status)| is_end(*status)).cloned().collect()
+    }
+
+    fn has_ended(&self, id: &str) -> bool {
+        self.ends().iter().any(|(ended, _)| ended == id)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.silent_until.get().is_some_and(|until| self.now.get() < until)
+    }
+
+    /// The server does not hear of this end.
+    fn is_deaf_to(&self, id: &str) -> bool {
+        let is_deaf = self.deaf_to.get() == Some(id) && self.ends().is_empty();
+        self.has_been_deaf.set(self.has_been_deaf.get() || is_deaf);
+        is_deaf
+    }
+}
+
+fn is_end(status: Status) -> bool {
+    matches!(status, Status::Success | Status::Failure)
 }
 
 /// Plays every part; clones share one outside world.
@@ -113,6 +161,14 @@ impl Store for Fake {
 
     fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
         self.0.operate();
+        match self.0.writes.get() {
+            Some(0) => {
+                let (place, source) = ("memory".to_owned(), io::ErrorKind::ReadOnlyFilesystem);
+                return Err(JournalError::Write { place, source: source.into() });
+            }
+            Some(left) => self.0.writes.set(Some(left - 1)),
+            None => {}
+        }
         change(&mut self.0.records.borrow_mut());
         self.0.operate();
         Ok(())
@@ -174,64 +230,6 @@ impl Installer for Fake {
     }
 }
 
-impl Server for Fake {
-    fn poll(&mut self, _: &Software) -> Result<Option<Deployment>, ServerError> {
-        self.0.operate();
-        if matches!(self.0.final_status(), Some(Status::Success | Status::Failure)) {
-            self.0.is_over.set(true);
-            return Ok(None);
-        }
-        let id = DeploymentId::try_from("d1".to_owned()).unwrap();
-        Ok(Some(Deployment { id, uri: "https://rota.example".to_owned() }))
-    }
-
-    fn report(&mut self, _: &DeploymentId, status: Status) -> Result<(), ServerError> {
-        self.0.operate();
-        if self.0.abort_at.get() == Some(status) {
-            self.0.abort_at.set(None);
-            return Err(ServerError::Aborted);
-        }
-        if self.0.outage.get() > 0 {
-            self.0.outage.set(self.0.outage.get() - 1);
-            return Err(ServerError::Busy { status: 503, retry_after: None });
-        }
-        self.0.statuses.borrow_mut().push(status);
-        self.0.operate();
-        Ok(())
-    }
-
-    fn upload_log(&mut self, _: &DeploymentId, log: Vec<LogMessage>) -> Result<(), ServerError> {
-        assert!(!log.is_empty());
-        self.0.logs_uploaded.set(self.0.logs_uploaded.get() + 1);
-        Ok(())
-    }
-
-    fn send_inventory(&mut self, _: Vec<Attribute>) -> Result<(), ServerError> {
-        self.0.inventories_sent.set(self.0.inventories_sent.get() + 1);
-        Ok(())
-    }
-
-    fn download(&mut self, _: &Deployment, _: &Software) -> Result<Source, ServerError> {
-        Ok(Box::new(io::empty()))
-    }
-
-    fn control_map(&mut self, _: &DeploymentId) -> Result<Option<Value>, ServerError> {
-        self.0.operate();
-        let now = self.0.now.get();
-        let maps = self.0.control_maps.borrow();
-        let Some((_, map)) = maps.iter().rev().find(|(from, _)| *from <= now) else {
-            return Ok(None);
-        };
-        self.0.renewals.borrow_mut().push(now);
-        if self.0.is_cut_off.get() && self.0.is_paused() {
-            return Err(ServerError::Busy { status: 503, retry_after: None });
-        }
-        map.clone().map(Some).ok_or(ServerError::Aborted)
-    }
-
-    fn drop_token(&mut self) {}
-}
-
 impl Scripts for Fake {
     fn run(&mut self, _: ScriptState, _: ScriptPoint) -> Result<(), ScriptError> {
         self.0.operate();
@@ -277,7 +275,7 @@ impl Clock for Fake {
 
     /// Stops once the server has nothing more to do for this device.
     fn check(&self) -> Result<(), Stopped> {
-        if self.0.is_over.get() { Err(Stopped) } else { Ok(()) }
+        if self.0.is_over.get() || self.now() >= LIFE { Err(Stopped) } else { Ok(()) }
     }
 }
 
@@ -288,11 +286,11 @@ pub(super) struct Device {
 
 impl Device {
     pub(super) fn new() -> Self {
-        let outside = Rc::new(Outside::default());
-        Self { outside, folder: tempfile::tempdir().unwrap() }
+        let outside = Outside { offers: RefCell::new(vec![ONLY]), ..Outside::default() };
+        Self { outside: Rc::new(outside), folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Runs the daemon, again after each power cut, until its deployment is over.
+    /// Runs the daemon, again after each reboot and power cut, until all deployments are over.
     pub(super) fn run(&self) {
         for _ in 0..50 {
             let daemon = || {
