@@ -7,6 +7,7 @@ use std::{
 };
 
 use rota_stack::{Postgres, PostgresOptions};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{eventually, is_alive, postmaster, tempdir};
 
@@ -48,7 +49,8 @@ async fn a_server_that_outlived_its_owner_is_stopped_by_the_next_start() {
     let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
     let watchers = children.split_whitespace().filter(|pid| **pid != orphan.to_string());
     for pid in watchers.chain([shell.as_str()]) {
-        assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
+        let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
     }
     owner.kill().unwrap();
     owner.wait().unwrap();
