@@ -69,7 +69,7 @@ fn new_app() -> Tape {
     Tape::new()
         .with(EntryType::Directory, 0o750, "./", "")
         .with(EntryType::Regular, 0o4755, "./program", "new")
-        .with(EntryType::Directory, 0o555, "./lib/", "")
+        .with(EntryType::Directory, 0o711, "./lib/", "")
         .file("./lib/code", "new")
         .with(EntryType::Symlink, 0o777, "./lib/link", "/nonexistent/../x")
         .with(EntryType::Link, 0o644, "./twin", "./lib/code")
@@ -114,7 +114,7 @@ fn what_is_unpacked_is_as_it_was_packed() {
     let at = |name: &str| device.path("srv/app").join(name).symlink_metadata().unwrap();
     assert_eq!(at("").mode() & 0o7777, 0o750);
     assert_eq!(at("program").mode() & 0o7777, 0o4755);
-    assert_eq!(at("lib").mode() & 0o7777, 0o555);
+    assert_eq!(at("lib").mode() & 0o7777, 0o711);
     assert_eq!((at("lib").mtime(), at("lib/code").mtime()), (1_700_000_000, 1_700_000_000));
     assert_eq!(at("lib/link").mtime(), 1_700_000_000);
     assert_eq!(at("twin").ino(), at("lib/code").ino());
