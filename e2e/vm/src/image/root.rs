@@ -65,7 +65,10 @@ pub(super) fn build(folder: &Path, from: &Ingredients, system: System) -> Result
 /// An ext4 file system with what lies in `tree`.
 pub(super) fn file_system(image: &Path, tree: &Path, size_bytes: u64) -> Result<PathBuf> {
     let size = format!("{}k", size_bytes >> 10);
-    let mut mke2fs = tool("mke2fs", "e2fsprogs", ["-q", "-F", "-t", "ext4", "-m", "0", "-d"])?;
+    // With checksums in it, ext4 refuses for good a superblock of which a power cut tore the second
+    // sector off.
+    let plain = ["-q", "-F", "-t", "ext4", "-O", "^metadata_csum", "-m", "0", "-d"];
+    let mut mke2fs = tool("mke2fs", "e2fsprogs", plain)?;
     run(mke2fs.arg(tree).arg(image).arg(size))?;
     Ok(image.to_owned())
 }
