@@ -14,12 +14,15 @@ use rota_e2e::{
 };
 
 use crate::{
-    block::{BlockServer, Fresh, Loss},
+    block::{BlockServer, Fresh, Loss, SECTOR_BYTES},
     console::{Boot, Console, Mark},
     image::{self, BOOT, DATA, FACTORY, ROOT_A, ROOT_B},
     lab::Lab,
     qemu::{Hardware, qemu},
 };
+
+/// Where a superblock begins in its partition (ext4: 1024 bytes from there).
+const SUPERBLOCK: u64 = 1024;
 
 /// A machine.
 pub(crate) struct Machine<'a> {
@@ -111,6 +114,20 @@ impl<'a> Machine<'a> {
         // The next start begins on a line of its own.
         self.console.note(&format!("power cut: {loss:?}"))?;
         Ok(loss)
+    }
+
+    /// Tears the superblock of the data partition, as a power cut does that keeps one of its two
+    /// sectors: the first is as the system wrote it last, the second as before it ever did. The
+    /// machine must be off.
+    pub(crate) fn tear_superblock(&mut self) -> Result<()> {
+        let first = DATA.start + SUPERBLOCK..DATA.start + SUPERBLOCK + SECTOR_BYTES;
+        let second = first.end..first.end + SECTOR_BYTES;
+        ensure!(
+            self.disk.content(first.clone())? != self.lab.factory.content(first)?,
+            "the superblock was never written, so there is nothing to tear"
+        );
+        self.disk.lose(second)?;
+        Ok(self.console.note("superblock of the data partition torn")?)
     }
 
     /// Waits for a line on the console that contains `text`; gives that line.

@@ -9,7 +9,8 @@ use crate::{image::FACTORY, machine::Machine, report::say};
 /// A story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Story {
-    /// A sound system is installed, committed, and still runs after a power cut.
+    /// A sound system is installed, committed, and still runs after a power cut that tore the
+    /// superblock of the data partition.
     Commits,
     /// The new system's kernel panics.
     KernelPanics,
@@ -64,6 +65,7 @@ async fn commits(machine: &mut Machine<'_>, seed: u64) -> Result<()> {
     say("commits: runs the new system; cutting its power");
     let since = machine.console.mark()?;
     machine.cut(&mut SmallRng::seed_from_u64(seed))?;
+    machine.tear_superblock()?;
     machine.power_on()?;
     let again = machine.line(since, "vm: system ").await?;
     ensure!(again.contains("vm: system two"), "after the power cut: {again}");

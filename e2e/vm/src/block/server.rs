@@ -137,6 +137,11 @@ impl BlockServer {
         self.shared.lock().disk.renew();
     }
 
+    /// Makes a part of the disk as it was in the beginning; the machine must be off.
+    pub(crate) fn lose(&self, range: Range<u64>) -> io::Result<()> {
+        self.shared.lock().disk.lose(range)
+    }
+
     /// A part of the disk as the machine would read it now.
     pub(crate) fn content(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
         self.shared.lock().disk.content(range)
