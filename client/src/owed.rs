@@ -33,6 +33,17 @@ impl OwedReports {
         self.0.iter()
     }
 
+    /// What is owed of a deployment.
+    pub fn owes(&self, deployment_id: &DeploymentId) -> Option<Owed> {
+        let report = self.0.iter().find(|report| report.deployment_id == *deployment_id);
+        report.map(|report| report.owed)
+    }
+
+    /// Whether the server does not know yet how a deployment has ended.
+    pub fn owes_end(&self, deployment_id: &DeploymentId) -> bool {
+        matches!(self.owes(deployment_id), Some(Owed::Success | Owed::Failure))
+    }
+
     /// Notes what is owed of a deployment now. Returns the oldest, if that has to go for it.
     pub fn owe(&mut self, deployment_id: &DeploymentId, owed: Owed) -> Option<OwedReport> {
         if let Some(known) = self.0.iter_mut().find(|known| known.deployment_id == *deployment_id) {

@@ -40,6 +40,9 @@ pub enum Retry {
     No,
     /// With growing pauses, until the budget is used up.
     UntilGivenUp,
+    /// Likewise. Once the first try has failed, the update is over for the journal, which notes
+    /// what is owed instead: restarts between the tries are no circles of the update's.
+    Owing(Owed),
 }
 
 /// The states that have state scripts.
@@ -183,9 +186,10 @@ pub enum Action {
     Record(SoftwareChange),
     /// Call the module's `Cleanup` if there is a work tree, then remove the tree.
     Cleanup,
+    /// Retried as a report of what is owed is ([`Retry::Owing`]).
     UploadLog,
     /// The update is over: clear it from the journal and note there what the server has not heard
-    /// of it, remove what is left of it, close its log.
+    /// of it, or that it has heard all; remove what is left of it, close its log.
     Forget(Option<Owed>),
     /// A standalone update is over or waits for the operator.
     Finish,

@@ -183,7 +183,7 @@ impl Phase {
                 Action::Record(software_change(update))
             }
             Self::Cleanup | Self::CleanupUnrecorded => Action::Cleanup,
-            Self::ReportOutcome => Action::Report(final_status(update.health), Retry::UntilGivenUp),
+            Self::ReportOutcome => report_outcome(update.health),
             Self::UploadLog => Action::UploadLog,
             Self::Forget(owed) => Action::Forget(owed),
             Self::StoppedBefore(_) | Self::Finish => Action::Finish,
@@ -227,6 +227,11 @@ fn software_change(update: &Update) -> SoftwareChange {
     }
 }
 
-fn final_status(health: Health) -> Status {
-    if health.is_failure() { Status::Failure } else { Status::Success }
+fn report_outcome(health: Health) -> Action {
+    let (status, owed) = if health.is_failure() {
+        (Status::Failure, Owed::Failure)
+    } else {
+        (Status::Success, Owed::Success)
+    };
+    Action::Report(status, Retry::Owing(owed))
 }

@@ -196,7 +196,7 @@ impl<'a> Runner<'a> {
     fn save(&mut self, state: &State) -> bool {
         let State::Update { update, .. } = state else { return true };
         if let Some(deployment) = update.deployment() {
-            // If it was offered once more, what counts is how it ends now.
+            // If it is tried once more, the log of the last time is of no use.
             self.owed.settle(&deployment.id);
         }
         let owed = update.deployment().map(|_| &self.owed);

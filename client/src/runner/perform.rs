@@ -138,6 +138,14 @@ impl Runner<'_> {
             Ok(offer) => {
                 self.schedule.succeeded(Task::Poll, self.world.clock.now());
                 match &offer {
+                    // What it does not know is told before the next poll.
+                    Some(Deployment { id, .. }) if self.owed.owes_end(id) => {
+                        self.world.log.warning(format_args!(
+                            "deployment {id} is offered again, but is over on this device, which \
+                             the server has not heard yet; it is not begun again"
+                        ));
+                        return Outcome::Event(Event::Polled(None));
+                    }
                     Some(Deployment { id, .. }) => {
                         self.world.log.info(format_args!("deployment {id} is for this device"));
                         if let Err(error) = self.begin_control(id) {
@@ -237,8 +245,16 @@ impl Runner<'_> {
                 "the update failed and could not be undone completely"
             }
         });
-        if let (Some(owed), Some(deployment)) = (owed, update.deployment()) {
-            self.owe(&deployment.id, owed);
+        match (update.deployment(), owed) {
+            (Some(Deployment { id, .. }), Some(owed)) => {
+                self.world.log.warning(format_args!(
+                    "the server has not heard all about deployment {id}, and is told when it is \
+                     there again"
+                ));
+                self.owe(id, owed);
+            }
+            (Some(Deployment { id, .. }), None) => self.owed.settle(id),
+            (None, _) => {}
         }
         self.world.installer.discard();
         let cleared = self.clear_journal(update);
@@ -249,7 +265,7 @@ impl Runner<'_> {
         Outcome::Event(if cleared { Event::Done } else { Event::Failed })
     }
 
-    fn clear_journal(&mut self, update: &Update) -> bool {
+    pub(super) fn clear_journal(&mut self, update: &Update) -> bool {
         let owed = update.deployment().map(|_| &self.owed);
         let outcome = self.world.store.change(&mut |records: &mut Records| {
             records.update = None;

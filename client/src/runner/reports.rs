@@ -18,7 +18,7 @@ impl Runner<'_> {
             return Outcome::Event(Event::Done);
         };
         self.world.log.info(format_args!("status: {}", status.as_str()));
-        self.with_retries("the status report", retry, |runner| {
+        self.with_retries("the status report", update, retry, |runner| {
             runner.world.server.report(id, status)
         })
     }
@@ -28,7 +28,7 @@ impl Runner<'_> {
             return Outcome::Event(Event::Done);
         };
         let Some(messages) = self.log_of(id) else { return Outcome::Event(Event::Done) };
-        self.with_retries("the deployment log", Retry::UntilGivenUp, |runner| {
+        self.with_retries("the deployment log", update, Retry::Owing(Owed::Log), |runner| {
             runner.send_log(id, &messages)
         })
     }
@@ -60,6 +60,7 @@ impl Runner<'_> {
     fn with_retries(
         &mut self,
         what: &str,
+        update: &Update,
         retry: Retry,
         mut request: impl FnMut(&mut Self) -> Result<(), ServerError>,
     ) -> Outcome {
@@ -73,7 +74,7 @@ impl Runner<'_> {
                 self.world.log.warning(chain(&error));
                 return Outcome::Event(Event::Aborted);
             }
-            let may_retry = retry == Retry::UntilGivenUp && error.is_worth_a_retry();
+            let may_retry = retry != Retry::No && error.is_worth_a_retry();
             let asked = error.retry_after();
             let Some(pause) = pauses.next_after(asked).filter(|_| may_retry) else {
                 return self.failed(what, &error);
@@ -85,17 +86,27 @@ impl Runner<'_> {
                 chain(&error),
                 pause.as_secs_f64()
             ));
+            if let Retry::Owing(owed) = retry {
+                self.end_owing(update, owed);
+            }
             if self.world.clock.sleep(pause).is_err() {
                 return Outcome::Stop;
             }
         }
     }
 
+    /// The update is over for the journal, which holds what the server has not heard of it instead.
+    /// Whether that could be written counts later, when the tries are over.
+    fn end_owing(&mut self, update: &Update, owed: Owed) {
+        let Some(Deployment { id, .. }) = update.deployment() else { return };
+        if self.owed.owes(id) != Some(owed) {
+            self.owe(id, owed);
+            self.clear_journal(update);
+        }
+    }
+
     /// Notes what the server has not heard of an update; it is journaled with the update's end.
     pub(super) fn owe(&mut self, id: &DeploymentId, owed: Owed) {
-        self.world.log.warning(format_args!(
-            "the server has not heard all about deployment {id}, and is told when it is there again"
-        ));
         if let Some(OwedReport { deployment_id, .. }) = self.owed.owe(id, owed) {
             self.world.log.error(format_args!(
                 "the server will never hear all about deployment {deployment_id}: too many others \

@@ -270,7 +270,7 @@ impl World {
         }
         let name = match (status, retry) {
             (Status::Success | Status::Failure, _) => "outcome",
-            (_, Retry::UntilGivenUp) => "report-for-sure",
+            (_, Retry::UntilGivenUp | Retry::Owing(_)) => "report-for-sure",
             (_, Retry::No) => "report",
         };
         let outcome = self.quietly(name);

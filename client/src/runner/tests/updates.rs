@@ -113,6 +113,27 @@ fn what_is_owed_survives_a_power_cut_at_any_instant() {
     }
 }
 
+/// However often it restarts while it retries its report, its update is over.
+#[test]
+fn restarts_before_the_server_hears_do_not_count_against_the_update() {
+    for operations in 1..20 {
+        for (fails, software, status) in
+            [(None, "new", Status::Success), (Some("ArtifactInstall"), "unknown", Status::Failure)]
+        {
+            let device = Device::new();
+            device.outside.fails.set(fails);
+            device.outside.silence.set(Duration::from_hours(6));
+            device.outside.short_lives.set((20, operations));
+            device.run();
+            let what = format!("lives of {operations} operations, {fails:?} fails");
+            assert_eq!(device.outside.short_lives.get().0, 0, "{what}");
+            device.assert_ended_well(&what);
+            assert_eq!(device.software(), software, "{what}");
+            assert_eq!(device.outside.ends(), [("d1".to_owned(), status)], "{what}");
+        }
+    }
+}
+
 #[test]
 fn another_update_may_come_before_the_server_hears_of_the_first() {
     let device = Device::new();
@@ -164,14 +185,23 @@ fn a_server_that_asks_for_a_pause_is_not_told_before_it_is_over() {
 }
 
 #[test]
-fn a_deployment_that_is_offered_once_more_is_owed_nothing_from_before() {
-    let device = Device::new();
-    let id = DeploymentId::try_from("d1".to_owned()).unwrap();
-    device.outside.records.borrow_mut().owed.owe(&id, Owed::Failure);
-    // The server takes no report of it for a while, and offers it meanwhile.
-    device.outside.outage.set(2);
-    device.run();
-    assert_eq!(device.outside.ends(), [("d1".to_owned(), Status::Success)]);
+fn a_deployment_that_is_offered_once_more_is_not_begun_before_the_server_knows_its_end() {
+    // If it knows that it failed and offers it all the same, it wants another try.
+    for (owed, installs, end) in [
+        (Owed::Success, 0, Status::Success),
+        (Owed::Failure, 0, Status::Failure),
+        (Owed::Log, 1, Status::Success),
+    ] {
+        let device = Device::new();
+        let id = DeploymentId::try_from("d1".to_owned()).unwrap();
+        device.outside.records.borrow_mut().owed.owe(&id, owed);
+        // The server takes no report of it for a while, and offers it meanwhile.
+        device.outside.outage.set(2);
+        device.run();
+        assert_eq!(device.outside.count("ArtifactInstall"), installs, "{owed:?}");
+        assert_eq!(device.outside.ends(), [("d1".to_owned(), end)], "{owed:?}");
+        assert!(device.outside.records.borrow().owed.is_empty(), "{owed:?}");
+    }
 }
 
 /// Whatever is written last: the device ends its update, tells, and neither reboots for ever nor

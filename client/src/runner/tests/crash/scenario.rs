@@ -66,7 +66,7 @@ pub(super) struct Scenario {
     pub(super) abort_at: Option<Status>,
     /// The answer to the first report of each status is lost on the way.
     pub(super) loses_answers: bool,
-    /// The server hears how the update ended only when it is over on the device.
+    /// The server hears how the update ended only long after the client has given up telling it.
     pub(super) hears_late: bool,
     pub(super) held: Held,
     /// The data partition has no room for another file.

@@ -57,6 +57,10 @@ pub(super) struct Outside {
     /// From the first report of an end on, the server cannot be reached for so long.
     pub(super) silence: Cell<Duration>,
     silent_until: Cell<Option<Duration>>,
+    /// While it is silent, so many lives end after so many operations each.
+    pub(super) short_lives: Cell<(u32, u32)>,
+    /// Operations of this life while it was silent.
+    lived: Cell<u32>,
     pub(super) unanswered_polls: Cell<u32>,
     /// The deployments that the server offers, one after the other.
     pub(super) offers: RefCell<Vec<&'static str>>,
@@ -84,6 +88,9 @@ pub(super) struct Outside {
 impl Outside {
     fn operate(&self) {
         self.operations.set(self.operations.get() + 1);
+        if self.is_silent() {
+            self.live();
+        }
         match self.fuse.get() {
             Some(0) => {
                 self.fuse.set(None);
@@ -91,6 +98,15 @@ impl Outside {
             }
             Some(left) => self.fuse.set(Some(left - 1)),
             None => {}
+        }
+    }
+
+    fn live(&self) {
+        self.lived.set(self.lived.get() + 1);
+        let (lives, operations) = self.short_lives.get();
+        if lives > 0 && self.lived.get() > operations {
+            self.short_lives.set((lives - 1, operations));
+            resume_unwind(Box::new(PowerCut));
         }
     }
 
@@ -316,6 +332,7 @@ impl Device {
                 Ok(()) => return,
                 Err(panic) if panic.is::<PowerCut>() => {
                     self.outside.boots.set(self.outside.boots.get() + 1);
+                    self.outside.lived.set(0);
                     self.outside.booted.set(self.outside.now.get());
                 }
                 Err(panic) => resume_unwind(panic),
