@@ -2,7 +2,8 @@
 //!
 //! The whole content is written anew each time: into a new file, which is synced and only then
 //! takes the old one's place; the old one is kept. Each file carries a sequence number and a
-//! checksum, so a torn or damaged one is recognised and the best of the others is read.
+//! checksum, so a torn or damaged one is recognised and the best of the others is read; so it is
+//! where the medium does not let one be read at all.
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use std::{
 };
 
 use ring::digest::{SHA256, digest};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::records::Records;
@@ -95,6 +97,8 @@ enum Found {
     Nothing,
     /// No power cut leaves that in the current file, only a medium that fails.
     Damaged,
+    /// The medium fails, or the file system does.
+    Unreadable(io::Error),
     Sound(Box<Entry>),
 }
 
@@ -112,38 +116,47 @@ impl<D: Disk> Journal<D> {
     }
 
     fn look(&self, name: &str) -> Result<Found, JournalError> {
-        let content = self
-            .disk
-            .read(name)
-            .map_err(|source| JournalError::Read { place: self.place.clone(), source })?;
-        Ok(match content {
-            None => Found::Nothing,
-            Some(content) => {
+        Ok(match self.disk.read(name) {
+            Ok(None) => Found::Nothing,
+            Ok(Some(content)) => {
                 decode(&content).map_or(Found::Damaged, |entry| Found::Sound(Box::new(entry)))
             }
+            Err(error) if is_for_want(&error) => return Err(self.read_error(error)),
+            Err(error) => Found::Unreadable(error),
         })
     }
 
+    fn read_error(&self, source: io::Error) -> JournalError {
+        JournalError::Read { place: self.place.clone(), source }
+    }
+
     /// The newest sound entry and the file it is in. A complete new file that had not yet taken its
-    /// place counts: nothing was done on its strength, but nothing speaks against it either.
+    /// place counts: nothing was done on its strength, but nothing speaks against it either. What
+    /// cannot be read counts as damaged, so that the next entry takes its place; if nothing else is
+    /// left, it may hold an update, and is not passed over.
     fn newest(&self) -> Result<Option<(&'static str, Box<Entry>)>, JournalError> {
         let mut newest: Option<(&'static str, Box<Entry>)> = None;
         let mut is_current_damaged = false;
+        let mut read_error = None;
         for name in [CURRENT, NEW, PREVIOUS] {
             match self.look(name)? {
-                Found::Sound(entry)
-                    if newest.as_ref().is_none_or(|(_, best)| entry.sequence > best.sequence) =>
-                {
-                    newest = Some((name, entry));
+                Found::Sound(entry) => {
+                    if newest.as_ref().is_none_or(|(_, best)| entry.sequence > best.sequence) {
+                        newest = Some((name, entry));
+                    }
                 }
-                Found::Damaged if name == CURRENT => is_current_damaged = true,
-                _ => {}
+                Found::Nothing => {}
+                Found::Damaged => is_current_damaged |= name == CURRENT,
+                Found::Unreadable(error) => {
+                    is_current_damaged |= name == CURRENT;
+                    read_error.get_or_insert(error);
+                }
             }
         }
-        if let Some((PREVIOUS, entry)) = &mut newest
-            && is_current_damaged
-        {
-            entry.records.forget_last_step();
+        match (&mut newest, read_error) {
+            (None, Some(error)) => return Err(self.read_error(error)),
+            (Some((PREVIOUS, entry)), _) if is_current_damaged => entry.records.forget_last_step(),
+            _ => {}
         }
         Ok(newest)
     }
@@ -198,6 +211,13 @@ impl<D: Disk> Journal<D> {
             .and_then(|content| self.write(place, &content))
             .map_err(|source| JournalError::Write { place: self.place.clone(), source })
     }
+}
+
+/// Whether reading failed for want of something that says nothing about the file: another process,
+/// or this one later, can read it.
+fn is_for_want(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::PermissionDenied)
+        || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -168,21 +168,91 @@ fn a_damaged_journal_falls_back_to_the_previous_one() {
     assert_eq!(previous.sequence, 1);
 }
 
-#[test]
-fn a_damaged_journal_does_not_hide_that_the_installation_began() {
+/// What the journal says of an update when the last of these entries is damaged.
+fn stage_without_the_last(stages: &[&str]) -> Stage {
     let device = Fused::default();
-    let save = |stage: &str| {
+    for stage in stages {
         let update = format!(r#"{{"origin":"standalone","stage":"{stage}"}}"#);
         let update: Update = serde_json::from_str(&update).unwrap();
         device.journal().change(&mut |records| records.update = Some(update.clone())).unwrap();
-    };
-    let stage = || device.journal().read().unwrap().update.unwrap().stage;
-    save("update-store");
-    save("update-install");
+    }
     damage(&device, CURRENT);
-    assert_eq!(stage(), Stage::Unknown);
-    save("rollback");
-    assert_eq!(stage(), Stage::Rollback);
+    let stage = || device.journal().read().unwrap().update.unwrap().stage;
+    let damaged = stage();
+    device.with(|files| files.spoil(CURRENT, Errno::IO.raw_os_error()));
+    assert_eq!(stage(), damaged, "unreadable is damaged");
+    damaged
+}
+
+#[test]
+fn a_damaged_journal_does_not_hide_that_the_installation_began() {
+    for before in ["update-store"] {
+        assert_eq!(stage_without_the_last(&[before, "update-install"]), Stage::Unknown, "{before}");
+    }
+}
+
+#[test]
+fn a_damaged_journal_is_as_good_as_the_one_before_on_the_way_back() {
+    for (before, last) in [("rollback", "rollback-reboot"), ("update-error", "cleanup")] {
+        let stage = stage_without_the_last(&[before, last]);
+        assert_eq!(serde_json::to_value(stage).unwrap(), before);
+    }
+}
+
+/// A device whose current journal is the second, and that has yet another one, complete but not in
+/// place, if asked for.
+fn with_two_entries(has_new: bool) -> Fused {
+    let device = Fused::default();
+    set(&mut device.journal(), "one").unwrap();
+    set(&mut device.journal(), "two").unwrap();
+    if !has_new {
+        return device;
+    }
+    let killed = Fused::new(device.files(), Some(2));
+    set(&mut killed.journal(), "new").unwrap_err();
+    Fused::new(killed.files(), None)
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_is_as_a_damaged_one() {
+    let medium = [Errno::IO, Errno::UCLEAN, Errno::BADMSG];
+    for (bad, has_new, expected) in [
+        (PREVIOUS, false, "two"),
+        (CURRENT, false, "one"),
+        (NEW, true, "two"),
+        (CURRENT, true, "new"),
+    ] {
+        for error in medium {
+            let device = with_two_entries(has_new);
+            device.with(|files| files.spoil(bad, error.raw_os_error()));
+            assert_eq!(name(&device.journal()), expected, "{bad}: {error}");
+
+            set(&mut device.journal(), "three").unwrap();
+            assert_eq!(name(&device.journal()), "three", "{bad}: {error}");
+            set(&mut device.journal(), "four").unwrap();
+            let previous = device.with(|files| decode(files.read(PREVIOUS).unwrap())).unwrap();
+            assert_eq!(previous.records.software().artifact_name, "three", "{bad}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_journal_of_which_nothing_can_be_read_is_not_an_empty_one() {
+    let device = with_two_entries(false);
+    device.with(|files| files.spoil(CURRENT, Errno::IO.raw_os_error()));
+    damage(&device, PREVIOUS);
+    assert!(matches!(device.journal().read(), Err(JournalError::Read { .. })));
+    assert!(matches!(set(&mut device.journal(), "three"), Err(JournalError::Read { .. })));
+}
+
+#[test]
+fn what_the_process_lacks_is_no_damage() {
+    for error in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS] {
+        let device = with_two_entries(false);
+        device.with(|files| files.spoil(CURRENT, error.raw_os_error()));
+        assert!(device.journal().read().is_err(), "{error}");
+        assert!(set(&mut device.journal(), "three").is_err(), "{error}");
+    }
 }
 
 #[test]

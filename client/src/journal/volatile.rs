@@ -70,6 +70,8 @@ type Inode = u32;
 struct Content {
     seen: Bytes,
     durable: Bytes,
+    /// The system's number of the error with which reading it fails, if it does.
+    read_error: Option<i32>,
 }
 
 /// The content of a file at some time, cheap to copy and to tell from others.
@@ -137,6 +139,17 @@ pub(crate) struct Files {
 impl Files {
     pub(crate) fn read(&self, name: &str) -> Option<&[u8]> {
         self.names.get(name).map(|inode| &*self.contents[inode].seen.bytes)
+    }
+
+    /// From now on reading this file, not one that takes its name, fails.
+    pub(crate) fn spoil(&mut self, name: &str, os_error: i32) {
+        let inode = self.names[name];
+        self.content(inode).read_error = Some(os_error);
+    }
+
+    fn check_readable(&self, name: &str) -> io::Result<()> {
+        let error = self.names.get(name).and_then(|inode| self.contents[inode].read_error);
+        error.map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(code)))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -323,7 +336,10 @@ impl<R: Reach> Disk for Volatile<R> {
     type File = VolatileFile<R>;
 
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.0.with(|files| files.read(name).map(<[u8]>::to_vec)))
+        self.0.with(|files| {
+            files.check_readable(name)?;
+            Ok(files.read(name).map(<[u8]>::to_vec))
+        })
     }
 
     fn create(&mut self, name: &str) -> io::Result<Self::File> {
