@@ -53,15 +53,18 @@ impl Records {
         self.software.clone().unwrap_or_default()
     }
 
-    /// These are the last records but one, and what was done after the last ones is not known: an
-    /// update that seems to be downloading may have begun to install. Every other stage leads to
-    /// the same or a safer way on than the one that followed it.
+    /// These are the last records but one, and what was done after the last ones is not known.
+    ///
+    /// An update that seems to wait for its installation, or to be downloading, may have begun to
+    /// install, and one that seems to wait for its commit, to commit: neither may simply run again.
+    /// Every other stage leads to the same or a safer way on than the one that followed it.
     pub(crate) fn forget_last_step(&mut self) {
-        if let Some(update) = &mut self.update
-            && update.stage == Stage::UpdateStore
-        {
-            update.stage = Stage::Unknown;
-        }
+        let Some(update) = &mut self.update else { return };
+        update.stage = match update.stage {
+            Stage::UpdateStore | Stage::BeforeInstall | Stage::PauseInstall => Stage::Unknown,
+            Stage::BeforeCommit | Stage::PauseCommit => Stage::UpdateCommit,
+            stage => stage,
+        };
     }
 }
 

@@ -186,8 +186,16 @@ fn stage_without_the_last(stages: &[&str]) -> Stage {
 
 #[test]
 fn a_damaged_journal_does_not_hide_that_the_installation_began() {
-    for before in ["update-store"] {
+    for before in ["update-store", "pause-install", "before-install"] {
         assert_eq!(stage_without_the_last(&[before, "update-install"]), Stage::Unknown, "{before}");
+    }
+}
+
+#[test]
+fn a_damaged_journal_does_not_hide_that_the_commit_began() {
+    for before in ["pause-commit", "before-commit"] {
+        let stage = stage_without_the_last(&[before, "update-commit"]);
+        assert_eq!(stage, Stage::UpdateCommit, "{before}");
     }
 }
 
