@@ -80,7 +80,8 @@ pub trait Store {
     fn read(&self) -> Result<Records, JournalError>;
     /// Changes the records in one step: afterwards either all of the change is on the disk or none.
     fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError>;
-    /// Keeps other processes from starting an update; `false` if one of them has.
+    /// Keeps other processes from starting an update; `false` if one of them has. Where nothing can
+    /// be written it succeeds: the update then fails with its first entry, which can be reported.
     fn claim_update(&mut self) -> Result<bool, JournalError>;
     /// Lets other processes start updates again.
     fn release_update(&mut self);
@@ -325,6 +326,23 @@ impl FileStore {
         options.open(self.folder.join(name)).map_err(|source| self.write_error(source))
     }
 
+    /// The file that whoever starts an update locks. On a read-only file system it can be locked if
+    /// it is there; if not, nobody can make it, nor start an update: `None`.
+    fn claim_file(&self) -> Result<Option<File>, JournalError> {
+        match self.open(CLAIM) {
+            Err(JournalError::Write { source, .. })
+                if source.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                match File::open(self.folder.join(CLAIM)) {
+                    Ok(file) => Ok(Some(file)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(self.write_error(error)),
+                }
+            }
+            opened => opened.map(Some),
+        }
+    }
+
     fn write_error(&self, source: io::Error) -> JournalError {
         JournalError::Write { place: self.folder.display().to_string(), source }
     }
@@ -359,8 +377,9 @@ impl Store for FileStore {
     }
 
     fn claim_update(&mut self) -> Result<bool, JournalError> {
-        if self.claim.is_none() {
-            let file = self.open(CLAIM)?;
+        if self.claim.is_none()
+            && let Some(file) = self.claim_file()?
+        {
             match file.try_lock() {
                 Ok(()) => self.claim = Some(file),
                 Err(TryLockError::WouldBlock) => return Ok(false),

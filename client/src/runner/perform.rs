@@ -129,10 +129,16 @@ impl Runner<'_> {
             Ok(records) => records,
             Err(error) => return self.failed("the journal", &error),
         };
-        if let Some(update) = &records.update
-            && !self.is_free(update)
-        {
-            return Outcome::Event(Event::Polled(None));
+        if let Some(update) = &records.update {
+            if update.deployment().is_none() {
+                self.world.log.warning(
+                    "no new update is asked for: one installed by hand waits for commit or rollback",
+                );
+                return Outcome::Event(Event::Polled(None));
+            }
+            // It is over, but that could not be written. If it still cannot, neither can the next
+            // one begin, which the server hears.
+            self.clear_journal(update);
         }
         match self.world.server.poll(&records.software()) {
             Ok(offer) => {
@@ -158,18 +164,6 @@ impl Runner<'_> {
             }
             Err(error) => self.sync_failed(Task::Poll, &error),
         }
-    }
-
-    /// Whether a new update may start although the journal holds one: it may be one whose end could
-    /// not be written, which is made up for now.
-    fn is_free(&mut self, update: &Update) -> bool {
-        if update.deployment().is_none() {
-            self.world.log.warning(
-                "no new update is asked for: one installed by hand waits for commit or rollback",
-            );
-            return false;
-        }
-        self.clear_journal(update)
     }
 
     fn send_inventory(&mut self) -> Outcome {

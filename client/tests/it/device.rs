@@ -156,9 +156,14 @@ impl Device {
     }
 
     pub(crate) fn start_daemon(&self) -> Daemon {
+        self.start(self.command().arg("daemon"))
+    }
+
+    /// Starts a daemon by another program.
+    pub(crate) fn start(&self, command: &mut Command) -> Daemon {
         let log =
             fs::File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
-        let child = self.command().arg("daemon").stderr(log).spawn().unwrap();
+        let child = command.stderr(log).spawn().unwrap();
         Daemon { child, log: self.path("daemon.log") }
     }
 

@@ -16,6 +16,7 @@ mod network;
 mod owed;
 mod payloads;
 mod programs;
+mod read_only;
 mod session;
 mod setup;
 mod standalone;

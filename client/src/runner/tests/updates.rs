@@ -227,6 +227,31 @@ fn a_journal_that_can_no_longer_be_written_ends_the_update() {
     }
 }
 
+/// Whatever the journal still says of the one before: each fails, and nothing is done for it.
+#[test]
+fn a_journal_that_can_no_longer_be_written_hides_no_deployment_from_the_device() {
+    for fails in [None, Some("ArtifactInstall"), Some("ArtifactCommit")] {
+        for writes in 0..20 {
+            let device = Device::new();
+            device.outside.offers.replace(vec!["d1", "d2", "d3"]);
+            device.outside.fails.set(fails);
+            device.outside.writes.set(Some(writes));
+            device.run();
+            let what = format!("{writes} writes, {fails:?} fails");
+            let ends = device.outside.ends();
+            let ids: Vec<_> = ends.iter().map(|(id, _)| id.as_str()).collect();
+            assert_eq!(ids, ["d1", "d2", "d3"], "{what}");
+            let is_begun = |status: &Status| *status == Status::Installing;
+            let begun = device.outside.statuses().into_iter().filter(is_begun).count();
+            assert!(device.outside.count("ArtifactInstall") <= begun, "{what}");
+            if writes == 0 {
+                assert_eq!(begun, 0);
+                assert!(ends.iter().all(|(_, status)| *status == Status::Failure));
+            }
+        }
+    }
+}
+
 /// What was told is not told again, and what was not is not forgotten, although neither can be
 /// noted.
 #[test]
