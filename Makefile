@@ -30,7 +30,7 @@ bench: setup      ## ratios against bare programs, measured in one run
 	$(CARGO) build --release --bins -p rota-server -p rota-client -p rota-artifact -p rota-fleet
 	target/release/rota-bench
 
-bench-client: build  ## the device client: size, memory, CPU and rest
+bench-client: build  ## the device client: its size, its memory, and what it costs while idle
 	.ci/client
 	.ci/cross aarch64 target/cross/out/aarch64
 	.ci/cross armv7 target/cross/out/armv7
@@ -56,3 +56,6 @@ doc:              ## the documentation of every crate
 
 sqlx: setup       ## write the checked queries' data (.sqlx) from the migrations
 	.ci/sqlx
+
+openapi:          ## write the agreed description of the API from the gateway's code
+	UPDATE_SNAPSHOTS=1 $(CARGO) test -p rota-gateway --test it the_description_is_the_one_that_was_agreed

@@ -83,11 +83,11 @@ fn artifact(folder: &Path) -> Result<String> {
     let artifact = folder.join("hello-1.mender");
     Program::new("rota-artifact", programs::ours("rota-artifact")?, folder)
         .argument("write")
-        .argument("module-image")
-        .flag("--type", "single-file")
+        .argument("single-file")
         .flag("--artifact-name", "hello-1")
         .flag("--device-type", "simulated-board")
         .flag("--file", &file)
+        .flag("--dest-dir", "/etc")
         .flag("--output-path", &artifact)
         .run()?;
     Ok(artifact.to_string_lossy().into_owned())
