@@ -5,6 +5,9 @@
 //! `project_name`. The former project is taken down before the new one is brought up. It counts
 //! once its containers run and are healthy; if they do not, the former project comes back, with
 //! its names of images pointing to what they did before.
+//!
+//! A project comes up from `current` only, where it stays: containers keep the absolute paths of
+//! the project's files that they mount, and look for them there at each start.
 
 use std::{collections::BTreeMap, fs::File};
 
@@ -39,8 +42,8 @@ const MANIFESTS: &str = "manifests.tar";
 const NAMED_IMAGES: &str = "{{.Repository}}:{{.Tag}} {{.ID}}";
 
 const NOTE: &str = "docker-compose";
-/// The former project runs again.
-const ROLLED_BACK: &str = "rolled-back";
+/// The update went one way or the other, and nobody needs the other project any more.
+const DECIDED: &str = "decided";
 
 pub(in crate::payloads) struct DockerCompose<'a> {
     workplace: Workplace<'a>,
@@ -115,7 +118,7 @@ impl<'a> DockerCompose<'a> {
         if let Some(former) = store.current()? {
             self.take_down(compose, &former)?;
         }
-        self.bring_up(compose, &project, &config)
+        self.bring_up(compose, &store.activate(project)?, &config)
     }
 
     /// Loads the images one after the other and returns their ids.
@@ -187,39 +190,50 @@ impl<'a> DockerCompose<'a> {
         outcome
     }
 
-    fn commit(&self) -> Result<(), PayloadError> {
-        let Some(note) = notes::read::<Note>(&self.workplace, NOTE)? else { return Ok(()) };
-        let (store, _) = self.config()?;
-        if is_ours(store.current()?.as_ref(), &note) { Ok(()) } else { store.switch() }
-    }
-
     /// Works from every state that the steps before, or itself, may have stopped in.
     fn roll_back(&self) -> Result<(), PayloadError> {
+        notes::unmark(&self.workplace, DECIDED)?;
         let Some(note) = notes::read::<Note>(&self.workplace, NOTE)? else { return Ok(()) };
         let (store, config) = self.config()?;
-        let compose = self.engine.compose()?;
+        let compose = self.engine.compose();
+        if let Ok(compose) = compose {
+            self.take_down_ours(compose, &store, &note)?;
+        }
+        // The disk is put right even if no engine answers.
         if is_ours(store.current()?.as_ref(), &note) {
             store.switch()?;
         }
-        let ours = store.other()?;
-        if let Some(project) = &ours
-            && project.is_of(&note.update)
-            && let Err(error) = self.take_down(compose, project)
-        {
-            if let PayloadError::Stopped(stopped) = error {
-                return Err(stopped.into());
-            }
-            // It may never have been up.
-            self.workplace.log.warning(format_args!("taking it down: {}", chain(&error)));
-        }
+        let compose = compose?;
         self.restore_names(&note)?;
         if let Some(former) = store.current()? {
             self.bring_up(compose, &former, &config)?;
         }
         let known: Vec<_> = note.images.values().cloned().collect();
-        self.remove_images(ours.as_ref(), &known)?;
+        self.remove_images(store.other()?.as_ref(), &known)?;
         store.remove_other()?;
-        notes::mark(&self.workplace, ROLLED_BACK)
+        notes::mark(&self.workplace, DECIDED)
+    }
+
+    /// Takes the project of this update down before it is moved, wherever it is by now: the engine
+    /// would make empty folders for mounted files that it does not find any more.
+    fn take_down_ours(
+        &self,
+        compose: Compose,
+        store: &Store,
+        note: &Note,
+    ) -> Result<(), PayloadError> {
+        let projects = [store.current()?, store.other()?];
+        for project in projects.iter().flatten().filter(|project| project.is_of(&note.update)) {
+            match self.take_down(compose, project) {
+                Err(PayloadError::Stopped(stopped)) => return Err(stopped.into()),
+                // It may never have been up.
+                Err(error) => {
+                    self.workplace.log.warning(format_args!("taking it down: {}", chain(&error)));
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Lets names of images point to what they did before the update.
@@ -249,16 +263,16 @@ impl<'a> DockerCompose<'a> {
     }
 
     fn clean_up(&self) -> Result<(), PayloadError> {
-        let Some(note) = notes::read::<Note>(&self.workplace, NOTE)? else { return Ok(()) };
-        let (store, _) = self.config()?;
-        let current = store.current()?;
-        if is_ours(current.as_ref(), &note) {
-            let keep = current.map(|project| project.images()).unwrap_or_default();
-            self.remove_images(store.other()?.as_ref(), &keep)?;
-        } else if !notes::is_marked(&self.workplace, ROLLED_BACK) {
-            self.workplace.log.warning("the project of this update stays on the disk, as new");
+        if notes::read::<Note>(&self.workplace, NOTE)?.is_none() {
             return Ok(());
         }
+        let (store, _) = self.config()?;
+        if !notes::is_marked(&self.workplace, DECIDED) {
+            self.workplace.log.warning("both the former project and that of this update are kept");
+            return Ok(());
+        }
+        let keep = store.current()?.map(|project| project.images()).unwrap_or_default();
+        self.remove_images(store.other()?.as_ref(), &keep)?;
         store.remove_other()
     }
 }
@@ -282,7 +296,7 @@ impl Payload for DockerCompose<'_> {
     fn call(&mut self, call: Call) -> Result<(), PayloadError> {
         match call {
             Call::ArtifactInstall => self.install(),
-            Call::ArtifactCommit => self.commit(),
+            Call::ArtifactCommit => notes::mark(&self.workplace, DECIDED),
             Call::ArtifactRollback => self.roll_back(),
             Call::Cleanup => self.clean_up(),
             _ => Ok(()),

@@ -1,5 +1,5 @@
-//! Where compose projects lie: the one that is to run as `current`, another one as `new`. The
-//! layout is that of Mender's module, so that either finds what the other has left.
+//! Where compose projects lie: the one that runs as `current`, another one as `new`. The layout is
+//! that of Mender's module, so that either finds what the other has left.
 //!
 //! Which of the two belongs to an update is told by the update's name, in a file in it.
 
@@ -50,6 +50,13 @@ impl Store {
 
     fn other_path(&self) -> PathBuf {
         self.0.join("new")
+    }
+
+    /// Puts the project that was prepared where it is to run, and the former one aside.
+    pub(super) fn activate(&self, prepared: Project) -> Result<Project, PayloadError> {
+        drop(prepared);
+        self.switch()?;
+        Ok(Project(self.0.join("current")))
     }
 
     /// Lets the current project and the other one change places, or the only one; synced.

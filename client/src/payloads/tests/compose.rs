@@ -1,6 +1,6 @@
 //! Compose projects.
 
-use std::{fs, io::Write};
+use std::{fs, io::Write, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 use rota_artifact::Builder;
@@ -14,8 +14,7 @@ use super::{
 };
 use crate::machine::Call;
 
-/// A device with a project that Mender's module has installed; both versions call their image
-/// the same.
+/// A device with a project; both versions call their image the same.
 fn device() -> Device {
     let device = engine::device("docker-compose");
     let store = device.path("store");
@@ -26,12 +25,25 @@ fn device() -> Device {
     device.write("store/current/manifests/compose.yaml", "image: app:1\n");
     device.write("store/current/project_name", "p\n");
     device.write("store/current/image_ids", &format!("{}\n", &OLD_IMAGE[7..]));
+    brought_up_from(&device, "store/current/manifests");
     device.write("engine/images/app:1", &format!("{OLD_IMAGE}\n"));
     device.write(
         "engine/containers/compose-p-app:1",
         &format!("running {OLD_IMAGE} compose false\n"),
     );
     device
+}
+
+fn brought_up_from(device: &Device, folder: &str) {
+    device.write("engine/folders/p", &format!("{}\n", device.path(folder).display()));
+}
+
+/// The folder where the containers of the project look for the files that they mount.
+fn mounted(device: &Device) -> Option<String> {
+    let folder = device.read("engine/folders/p")?;
+    let folder = Path::new(folder.trim_end());
+    assert!(folder.is_dir(), "containers will not find {} again", folder.display());
+    Some(folder.strip_prefix(device.folder.path()).unwrap().to_str().unwrap().to_owned())
 }
 
 fn packed(files: &[(&str, &str)]) -> Vec<u8> {
@@ -67,9 +79,11 @@ fn artifact(device: &Device) -> Vec<u8> {
         .unwrap()
 }
 
-/// What runs, what the names of images mean, and what is stored, but for the update's own name.
+/// What runs and from where, what the names of images mean, and what is stored, but for the
+/// update's own name.
 fn state(device: &Device) -> Contents {
     let mut state = running(device);
+    state.extend(mounted(device).map(|folder| ("mounted".to_owned(), folder)));
     state.extend(contents(&device.path("engine/images")));
     let mut stored = contents(&device.path("store"));
     stored.retain(|name, _| !name.ends_with("update_id"));
@@ -100,6 +114,31 @@ fn a_project_takes_the_place_of_another_and_comes_back() {
     let ids = device.read("store/current/image_ids");
     assert_eq!(ids.as_deref(), Some(&*format!("{NEW_IMAGE}\n")));
     assert!(!device.path("store/new").exists());
+    assert_eq!(mounted(&device).as_deref(), Some("store/current/manifests"));
+}
+
+/// Mender's module brings a project up from the folder that it moves at the commit.
+#[test]
+fn a_project_of_menders_module_comes_back_where_it_can_stay() {
+    let device = device();
+    brought_up_from(&device, "store/new/manifests");
+    device.install(&artifact(&device)).unwrap();
+    device.call(Call::ArtifactRollback).unwrap();
+    device.clean_up().unwrap();
+    assert_eq!(mounted(&device).as_deref(), Some("store/current/manifests"));
+}
+
+#[test]
+fn a_rollback_that_fails_keeps_both_projects() {
+    let device = device();
+    device.install(&artifact(&device)).unwrap();
+    // The engine is dead.
+    device.write("engine/off", "");
+    device.call(Call::ArtifactRollback).unwrap_err();
+    device.clean_up().unwrap();
+    let image = |project: &str| device.read(&format!("store/{project}/image_ids")).unwrap();
+    assert_eq!(image("current"), format!("{}\n", &OLD_IMAGE[7..]));
+    assert_eq!(image("new"), format!("{NEW_IMAGE}\n"));
 }
 
 #[test]

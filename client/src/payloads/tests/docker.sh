@@ -1,6 +1,6 @@
 #!/bin/sh
-# Stands in for docker: containers, images and compose projects are files beside it. Every call is
-# noted in `calls`. The call whose number and moment are in `fault` goes wrong: "3 before" and
+# Stands in for docker: containers, images and compose projects are files beside it; of a project
+# that is up, its folder, where its containers find the files that they mount. Every call is noted in `calls`. The call whose number and moment are in `fault` goes wrong: "3 before" and
 # "3 after" cut the power around its effect, "3 fail" makes it fail once, "3 hang" never end.
 # After a power cut every call fails until the file `off` is gone.
 cd "${0%/*}" || exit 1
@@ -100,12 +100,13 @@ case "$1 $2" in
 "compose --project-name")
     project=$3
     case "$4" in
-    up) while read -r word name; do
+    up) echo "$OLDPWD" > "folders/$project"
+        while read -r word name; do
             [ "$word" = image: ] || continue
             image_of "$name" || exit 1
             start "compose-$project-$name" "$image" compose false
         done < "$OLDPWD/compose.yaml" ;;
-    down) containers remove_project ;;
+    down) containers remove_project; rm -f "folders/$project" ;;
     ps) containers show_project ;;
     logs) echo "what the containers said" ;;
     esac ;;

@@ -11,7 +11,7 @@ pub(super) const NEW_IMAGE: &str = "sha256:4e34e34e34e34e34";
 pub(super) fn device(payload_type: &'static str) -> Device {
     use std::os::unix::fs::PermissionsExt;
     let device = Device::new(payload_type);
-    for folder in ["containers", "images", "registry", "broken"] {
+    for folder in ["containers", "folders", "images", "registry", "broken"] {
         fs::create_dir_all(device.path("engine").join(folder)).unwrap();
     }
     let docker = device.write("engine/docker", include_str!("docker.sh"));
