@@ -69,6 +69,8 @@ pub struct BootState {
 ///
 /// Every change is complete, and on the disk, when the call returns.
 pub trait BootLoader {
+    /// The numbers by which it knows the two systems; `None` if it has an entry for each instead.
+    fn partition_numbers(&self) -> Option<PartitionNumbers>;
     /// What it is going to do.
     fn state(&mut self) -> Result<BootState, BootError>;
     /// Has a system started once, on trial, at the next start.

@@ -96,6 +96,10 @@ impl<E: Environment> Variables<E> {
 }
 
 impl<E: Environment> BootLoader for Variables<E> {
+    fn partition_numbers(&self) -> Option<PartitionNumbers> {
+        Some(self.numbers)
+    }
+
     fn state(&mut self) -> Result<BootState, BootError> {
         let values = self.environment.read()?;
         Self::check_canary(&values)?;

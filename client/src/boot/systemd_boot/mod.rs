@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use efivars::EfiVariables;
 use entries::{Counter, Entries, Entry};
 
-use super::{BootError, BootLoader, BootState, Slot};
+use super::{BootError, BootLoader, BootState, PartitionNumbers, Slot};
 use crate::host::Host;
 
 /// Where the boot partition is looked for.
@@ -165,6 +165,10 @@ impl<I: Interface> SystemdBoot<I> {
 }
 
 impl<I: Interface> BootLoader for SystemdBoot<I> {
+    fn partition_numbers(&self) -> Option<PartitionNumbers> {
+        None
+    }
+
     fn state(&mut self) -> Result<BootState, BootError> {
         let default = self.default()?;
         if let Some(selected) = self.named_by(ONE_SHOT)? {

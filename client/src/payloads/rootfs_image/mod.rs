@@ -101,7 +101,8 @@ impl<'a> RootfsImage<'a> {
         let mut situation = self.situation()?;
         self.check_ready("ArtifactInstall", &situation)?;
         let BootState { selected, .. } = situation.state;
-        note::write(&self.workplace.notes(), &situation.parts, selected)?;
+        let numbers = situation.loader.partition_numbers();
+        note::write(&self.workplace.notes(), numbers, selected)?;
         Ok(situation.loader.try_once(selected.other())?)
     }
 
@@ -124,32 +125,48 @@ impl<'a> RootfsImage<'a> {
 
     /// Either system may be running now, so the mounted root says nothing.
     fn roll_back(&self) -> Result<(), PayloadError> {
-        let log = self.workplace.log;
+        let notes = self.workplace.notes();
         let parts = match self.workplace.rootfs.parts() {
             Ok(parts) => parts,
             Err(error) => {
-                // A trial ends by itself with the next start.
-                log.warning(format_args!("leaving it to the boot loader to go back: {error}"));
+                self.leave_to_boot_loader(&error);
                 return Ok(());
             }
         };
-        let mut situation = self.situation_with(parts)?;
-        let original = note::read(&self.workplace.notes(), &situation.parts)?;
-        let BootState { selected, is_trial } = situation.state;
-        if is_trial {
-            let original = original.unwrap_or(selected.other());
-            if let Err(error) = situation.loader.select(original) {
-                log.warning(format_args!(
-                    "leaving it to the boot loader to go back: {}",
-                    chain(&error)
-                ));
+        let mut situation = match self.situation_with(parts) {
+            // Perhaps a new system without the boot loader's tools. It must not stay.
+            Err(PayloadError::Boot(error)) if note::exists(&notes) => {
+                self.leave_to_boot_loader(&error);
+                return Ok(());
             }
-            return Ok(());
+            other => other?,
+        };
+        let original = note::read(&notes, situation.loader.partition_numbers());
+        let BootState { selected, is_trial } = situation.state;
+        if !is_trial {
+            return match original? {
+                Some(original) => Ok(situation.loader.select(original)?),
+                None => Ok(()),
+            };
         }
-        match original {
-            Some(original) => Ok(situation.loader.select(original)?),
-            None => Ok(()),
+        let gone_back = original.and_then(|original| {
+            Ok(situation.loader.select(original.unwrap_or(selected.other()))?)
+        });
+        match gone_back {
+            Err(error) if !matches!(error, PayloadError::Stopped(_)) => {
+                self.leave_to_boot_loader(&error);
+                Ok(())
+            }
+            other => other,
         }
+    }
+
+    /// A trial ends by itself with the next start; whether it did is looked at then.
+    fn leave_to_boot_loader(&self, error: &dyn std::error::Error) {
+        let reason = chain(error);
+        self.workplace
+            .log
+            .warning(format_args!("leaving it to the boot loader to go back: {reason}"));
     }
 
     fn verify_rollback_reboot(&self) -> Result<(), PayloadError> {

@@ -106,6 +106,22 @@ impl Device {
         self.modules.call(MODULE, call).map_err(|error| chain(&error))
     }
 
+    /// Starts the client anew, with another configuration.
+    fn configure(&mut self, change: impl FnOnce(&mut RootfsSettings)) {
+        let mut settings = self.modules.settings().clone();
+        change(&mut settings.rootfs);
+        let log = Log::new(Level::Error, Box::new(io::sink()));
+        self.modules = UpdateModules::new(settings, Wake::default(), log);
+    }
+
+    /// Both copies of the environment become unreadable.
+    fn damage_environment(&self) {
+        for copy in ["mender_grubenv1", "mender_grubenv2"] {
+            let path = self.host.path("/boot/efi/grub-mender-grubenv").join(copy).join("env");
+            fs::write(path, "").unwrap();
+        }
+    }
+
     /// Downloads and installs, up to the reboot.
     fn installed() -> Self {
         let mut device = Self::new();
@@ -228,26 +244,58 @@ fn going_back_before_anything_was_installed_changes_nothing() {
 #[test]
 fn without_partitions_the_boot_loader_goes_back_by_itself() {
     let mut device = Device::installed();
-    let mut settings = device.modules.settings().clone();
-    settings.rootfs.part_b = None;
-    let log = Log::new(Level::Error, Box::new(io::sink()));
-    device.modules = UpdateModules::new(settings, Wake::default(), log);
+    device.configure(|rootfs| rootfs.part_b = None);
     device.call(Call::ArtifactRollback).unwrap();
     refused(device.call(Call::ArtifactCommit), "RootfsPartB is not set in mender.conf");
     assert_eq!(device.state(), (Slot::B, true));
 }
 
+/// The new system was built with the partitions the other way round.
 #[test]
-fn going_back_needs_an_environment_that_can_be_read() {
+fn going_back_leads_to_the_partition_whatever_it_is_called() {
     let mut device = Device::installed();
-    for copy in ["mender_grubenv1", "mender_grubenv2"] {
-        let path = device.host.path("/boot/efi/grub-mender-grubenv").join(copy).join("env");
-        fs::write(path, "").unwrap();
-    }
-    refused(device.call(Call::ArtifactRollback), "both copies of the GRUB environment");
-    refused(device.call(Call::ArtifactCommit), "both copies of the GRUB environment");
+    device.run_from(Slot::B);
+    device.configure(|rootfs| std::mem::swap(&mut rootfs.part_a, &mut rootfs.part_b));
+    device.call(Call::ArtifactRollback).unwrap();
+    assert_eq!(device.state(), (Slot::A, false));
+}
+
+/// The new system cannot use the boot loader's environment, so it cannot commit itself either.
+#[test]
+fn without_an_environment_the_boot_loader_goes_back_by_itself() {
+    let mut device = Device::installed();
+    device.run_from(Slot::B);
+    device.damage_environment();
+    let damaged = "both copies of the GRUB environment";
+    refused(device.call(Call::ArtifactVerifyReboot), damaged);
+    device.call(Call::ArtifactRollback).unwrap();
+    refused(device.call(Call::ArtifactCommit), damaged);
     fs::remove_dir_all(device.host.path("/boot")).unwrap();
+    device.call(Call::ArtifactRollback).unwrap();
     refused(device.call(Call::ArtifactCommit), "no boot loader is known");
+}
+
+/// The new system's partitions are others altogether.
+#[test]
+fn with_unknown_partitions_the_boot_loader_goes_back_by_itself() {
+    for part_b in ["/dev/sda3", "/dev/sda5"] {
+        let mut device = Device::installed();
+        device.run_from(Slot::B);
+        device.configure(|rootfs| {
+            rootfs.part_a = Some("/dev/sda4".into());
+            rootfs.part_b = Some(part_b.into());
+        });
+        device.call(Call::ArtifactRollback).unwrap();
+        assert_eq!(device.state(), (Slot::B, true), "{part_b}");
+    }
+}
+
+#[test]
+fn an_environment_that_was_never_readable_is_an_error() {
+    let mut device = Device::new();
+    device.download(image(b"new")).unwrap();
+    device.damage_environment();
+    refused(device.call(Call::ArtifactRollback), "both copies of the GRUB environment");
 }
 
 #[test]
