@@ -41,21 +41,24 @@ pub fn load(files: &ConfigFiles) -> Result<(Settings, Vec<String>), ConfigError>
     let mut reader = Reader::default();
     let mut warnings = Vec::new();
     for file in [&files.fallback, &files.main] {
-        let outcome = match read(&file.path) {
+        let path = &file.path;
+        let errors = match read(path) {
             Ok(None) if !file.is_explicit => continue,
-            Ok(None) => Err(ConfigError::Read {
-                path: file.path.clone(),
-                source: io::ErrorKind::NotFound.into(),
-            }),
-            Ok(Some(object)) => reader
-                .apply(&object)
-                .map_err(|problem| ConfigError::Invalid { path: file.path.clone(), problem }),
-            Err(error) => Err(error),
+            Ok(None) => {
+                let source = io::ErrorKind::NotFound.into();
+                vec![ConfigError::Read { path: path.clone(), source }]
+            }
+            Ok(Some(object)) => {
+                let invalid = |problem| ConfigError::Invalid { path: path.clone(), problem };
+                reader.apply(&object).into_iter().map(invalid).collect()
+            }
+            Err(error) => vec![error],
         };
-        match outcome {
-            Err(error) if file.is_explicit => return Err(error),
-            Err(error) => warnings.push(crate::log::chain(&error)),
-            Ok(()) => {}
+        for error in errors {
+            if file.is_explicit {
+                return Err(error);
+            }
+            warnings.push(crate::log::chain(&error));
         }
     }
     if reader.has_half_a_client() {
@@ -175,6 +178,33 @@ mod tests {
         }
         let across = from(r#"{"ServerURL": "https://a"}"#, r#"{"Servers": []}"#);
         assert!(matches!(across, Err(ConfigError::Invalid { .. })), "{across:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_at_its_default_place_costs_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mender.conf");
+        let wrong = r#"{"ServerURL": "https://a", "Servers": [{"ServerURL": "https://b"}],
+            "RetryDownloadCount": 0, "DeviceTier": "huge", "BootLoader": "lilo",
+            "ArtifactVerifyKey": "/k", "DowngradeProtection": ["artifact_name", "app.version"]}"#;
+        fs::write(&path, wrong).unwrap();
+        let file = |path| ConfigFile { path, is_explicit: false };
+        let files =
+            ConfigFiles { fallback: file(folder.path().join("none")), main: file(path.clone()) };
+        let (settings, warnings) = load(&files).unwrap();
+        assert_eq!(settings.artifact_verify_keys, [PathBuf::from("/k")]);
+        assert_eq!(settings.downgrade_protection, ["app.version"]);
+        assert_eq!(settings.servers, ["https://b"]);
+        assert_eq!(warnings.len(), 5, "{warnings:?}");
+    }
+
+    #[test]
+    fn an_interval_of_zero_is_not_set() {
+        let zero = r#"{"UpdatePollIntervalSeconds": 0, "InventoryPollIntervalSeconds": 0}"#;
+        let (settings, _) = from("{}", zero).unwrap();
+        let default = Settings::default();
+        assert_eq!(settings.update_poll_interval, default.update_poll_interval);
+        assert_eq!(settings.inventory_poll_interval, default.inventory_poll_interval);
     }
 
     #[test]

@@ -31,12 +31,24 @@ impl OneOrMany {
 }
 
 impl Reader {
-    /// Takes over what an object says. A problem ends it; what came before stays.
-    pub(super) fn apply(&mut self, object: &Map<String, Value>) -> Result<(), &'static str> {
+    /// Takes over what an object says, and gives what is wrong with it. A problem with one key costs
+    /// no other: a device must not lose its verification keys to a server that is named twice.
+    pub(super) fn apply(&mut self, object: &Map<String, Value>) -> Vec<&'static str> {
         let keys = Keys::new(object);
         self.apply_plain(&keys);
         self.apply_https_client(&keys);
+        let outcomes = [
+            self.apply_servers(&keys),
+            self.apply_verify_keys(&keys),
+            self.apply_downgrade_protection(&keys),
+            self.apply_retry_download_count(&keys),
+            self.apply_boot_loader(&keys),
+            self.apply_device_tier(&keys),
+        ];
+        outcomes.into_iter().filter_map(Result::err).collect()
+    }
 
+    fn apply_servers(&mut self, keys: &Keys<'_>) -> Result<(), &'static str> {
         if let Some(url) = keys.text("ServerURL") {
             self.servers.has_one = true;
             self.settings.servers = server(&url).into_iter().collect();
@@ -50,6 +62,10 @@ impl Reader {
         if self.servers.is_contradictory() {
             return Err("ServerURL and Servers exclude each other; keep one of them");
         }
+        Ok(())
+    }
+
+    fn apply_verify_keys(&mut self, keys: &Keys<'_>) -> Result<(), &'static str> {
         if let Some(path) = keys.path("ArtifactVerifyKey") {
             self.verify_keys.has_one = true;
             self.settings.artifact_verify_keys = vec![path];
@@ -63,19 +79,40 @@ impl Reader {
             return Err("ArtifactVerifyKey and ArtifactVerifyKeys exclude each other; \
                         keep one of them");
         }
-        if let Some(value) = keys.get("DowngradeProtection") {
-            self.settings.downgrade_protection = provides_keys(value)?;
+        Ok(())
+    }
+
+    /// What is understood of it protects, even where something is not.
+    fn apply_downgrade_protection(&mut self, keys: &Keys<'_>) -> Result<(), &'static str> {
+        let Some(value) = keys.get("DowngradeProtection") else { return Ok(()) };
+        let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        self.settings.downgrade_protection = list.iter().filter_map(version_key).collect();
+        if value.is_array() && self.settings.downgrade_protection.len() == list.len() {
+            return Ok(());
         }
+        Err("DowngradeProtection is not a list of keys of provides that hold versions, \
+             such as rootfs-image.version")
+    }
+
+    fn apply_retry_download_count(&mut self, keys: &Keys<'_>) -> Result<(), &'static str> {
         match keys.number("RetryDownloadCount").map(u32::try_from) {
             Some(Ok(count @ 1..=10_000)) => self.settings.retry_download_count = count,
             Some(_) => return Err("RetryDownloadCount is not in 1..10000"),
             None => {}
         }
+        Ok(())
+    }
+
+    fn apply_boot_loader(&mut self, keys: &Keys<'_>) -> Result<(), &'static str> {
         match keys.text("BootLoader").map(|word| BootLoaderKind::parse(&word)) {
             Some(Some(kind)) => self.settings.rootfs.boot_loader = Some(kind),
             Some(None) => return Err("BootLoader is not one of grub, systemd-boot, u-boot"),
             None => {}
         }
+        Ok(())
+    }
+
+    fn apply_device_tier(&mut self, keys: &Keys<'_>) -> Result<(), &'static str> {
         match keys.text("DeviceTier") {
             Some(tier) if matches!(tier.as_str(), "standard" | "system" | "micro") => {
                 self.settings.device_tier = tier;
@@ -95,8 +132,10 @@ impl Reader {
         set_some(&mut settings.update_log_path, keys.path("UpdateLogPath"));
         let level = keys.text("DaemonLogLevel").and_then(|word| Level::parse(&word));
         set_some(&mut settings.log_level, level);
-        set(&mut settings.update_poll_interval, keys.seconds("UpdatePollIntervalSeconds"));
-        set(&mut settings.inventory_poll_interval, keys.seconds("InventoryPollIntervalSeconds"));
+        // As the Go client: 0 is not set. A device that polls without a pause helps nobody.
+        let interval = |key| keys.seconds(key).filter(|interval| !interval.is_zero());
+        set(&mut settings.update_poll_interval, interval("UpdatePollIntervalSeconds"));
+        set(&mut settings.inventory_poll_interval, interval("InventoryPollIntervalSeconds"));
         set(&mut settings.retry_poll_interval, keys.seconds("RetryPollIntervalSeconds"));
         let count = keys.number("RetryPollCount").and_then(|count| u32::try_from(count).ok());
         set(&mut settings.retry_poll_count, count);
@@ -162,14 +201,10 @@ fn set_some<T>(place: &mut Option<T>, value: Option<T>) {
     }
 }
 
-/// Protection that is not understood must not be mistaken for protection.
-fn provides_keys(value: &Value) -> Result<Vec<String>, &'static str> {
-    const PROBLEM: &str = "DowngradeProtection is not a list of keys of provides that hold \
-                           versions, such as rootfs-image.version";
-    let is_version_key = |key: &&str| !matches!(*key, "" | "artifact_name" | "artifact_group");
-    let key = |value: &Value| value.as_str().filter(is_version_key).map(str::to_owned);
-    let keys = value.as_array().and_then(|list| list.iter().map(key).collect());
-    keys.ok_or(PROBLEM)
+/// A key of provides whose value may be a version.
+fn version_key(value: &Value) -> Option<String> {
+    let key = value.as_str()?;
+    (!matches!(key, "" | "artifact_name" | "artifact_group")).then(|| key.to_owned())
 }
 
 fn server(url: &str) -> Option<String> {

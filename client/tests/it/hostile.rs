@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     daemon::{Rota, has_status, statuses},
-    device::Device,
+    device::{Device, artifact},
     openssl,
 };
 
@@ -228,6 +228,20 @@ fn nothing_that_was_tampered_with_is_activated_by_hand() {
         }
         guarded.device.run(&["rollback"]);
     }
+}
+
+/// A server that is named twice is a warning where Mender's client has it so; it must not cost the
+/// verification keys.
+#[test]
+fn keys_count_whatever_else_is_wrong_in_the_configuration() {
+    let guarded = Guarded::new();
+    guarded.device.configure(&json!({
+        "ServerURL": "https://a.example", "Servers": [{"ServerURL": "https://b.example"}],
+        "ArtifactVerifyKey": guarded.device.path("verify.pem"),
+    }));
+    assert!(!guarded.install(&artifact("new", "unsigned")));
+    guarded.assert_untouched("an unsigned Artifact");
+    assert!(guarded.install(&guarded.artifact("test", "new")));
 }
 
 #[test]
