@@ -15,6 +15,9 @@ const LEAST_PATIENCE: Duration = Duration::from_mins(3);
 /// A configured pause of zero must not become a busy loop.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// A date that is near leaves no tenth to spread over.
+const LEAST_WINDOW: Duration = Duration::from_secs(10);
+
 /// Mender's clients use each pause three times before they double it.
 const REPEATS: u32 = 3;
 
@@ -121,14 +124,24 @@ pub fn scatter(pause: Duration) -> Duration {
     spread(pause, 0.5)
 }
 
+/// Spreads devices out that were told when to come again, all perhaps for the same moment: up to a
+/// tenth later, and up to ten seconds where that is more. Never earlier.
+pub fn not_before(pause: Duration) -> Duration {
+    let window = pause.mul_f64(0.1).max(LEAST_WINDOW.min(pause));
+    pause + window.mul_f64(chance().unwrap_or_default())
+}
+
 fn spread(pause: Duration, share: f64) -> Duration {
-    let mut bytes = [0; 2];
     // Without randomness there is no spread, which is no reason to stop.
-    if SystemRandom::new().fill(&mut bytes).is_err() {
-        return pause;
-    }
-    let fraction = f64::from(u16::from_be_bytes(bytes)) / f64::from(u16::MAX);
-    pause.mul_f64(1.0 - share + 2.0 * share * fraction)
+    let Some(chance) = chance() else { return pause };
+    pause.mul_f64(1.0 - share + 2.0 * share * chance)
+}
+
+/// A number from 0 to 1.
+fn chance() -> Option<f64> {
+    let mut bytes = [0; 2];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(f64::from(u16::from_be_bytes(bytes)) / f64::from(u16::MAX))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::{
     machine::{Deployment, DeploymentId, Event, Owed, Retry, Status, Update},
     owed::{OwedReport, OwedReports},
     records::Records,
-    retry::{Backoff, jitter},
+    retry::{Backoff, jitter, not_before},
     server::ServerError,
 };
 
@@ -79,8 +79,7 @@ impl Runner<'_> {
             let Some(pause) = pauses.next_after(asked).filter(|_| may_retry) else {
                 return self.failed(what, &error);
             };
-            // A little later than asked is polite, earlier is not.
-            let pause = jitter(pause).max(asked.unwrap_or_default());
+            let pause = asked.map_or_else(|| jitter(pause), |asked| not_before(pause.max(asked)));
             self.world.log.warning(format_args!(
                 "{what} failed: {}; next try in {:.0} s",
                 chain(&error),

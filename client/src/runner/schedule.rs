@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     config::Settings,
     machine::Task,
-    retry::{Backoff, jitter},
+    retry::{Backoff, jitter, not_before},
 };
 
 /// A server that asks for no pause at all gets one nevertheless.
@@ -42,15 +42,15 @@ impl Schedule {
         }
     }
 
-    /// The task that is due, or how long nothing is.
+    /// The task that is due, or how long nothing is. Of two, the one that is due for longer: an
+    /// inventory that takes longer than its interval must not keep the device from updates.
     pub(super) fn due(&self, now: Duration) -> Result<Task, Duration> {
-        if self.inventory.next <= now {
-            Ok(Task::Inventory)
-        } else if self.poll.next <= now {
-            Ok(Task::Poll)
+        let (task, next) = if self.inventory.next <= self.poll.next {
+            (Task::Inventory, self.inventory.next)
         } else {
-            Err(self.inventory.next.min(self.poll.next).saturating_sub(now))
-        }
+            (Task::Poll, self.poll.next)
+        };
+        if next <= now { Ok(task) } else { Err(next.saturating_sub(now)) }
     }
 
     /// The task is being done: nothing is due until the interval is over or its outcome says so.
@@ -78,8 +78,7 @@ impl Schedule {
             plan.backoff = None;
         }
         let pause = match (retry_after, pause) {
-            // A little later is polite, earlier is not.
-            (Some(wait), _) => jitter(wait.max(SHORTEST)).max(wait).max(SHORTEST),
+            (Some(wait), _) => not_before(wait.max(SHORTEST)),
             (None, Some(pause)) => jitter(pause),
             (None, None) => jitter(plan.interval),
         };
@@ -149,7 +148,41 @@ mod tests {
         schedule.begun(Task::Poll, HOUR);
         schedule.failed(Task::Poll, HOUR, Some(Duration::from_secs(7)));
         assert!(schedule.due(HOUR).is_err_and(|wait| wait >= Duration::from_secs(7)));
-        assert_eq!(schedule.due(HOUR + Duration::from_secs(8)), Ok(Task::Poll));
+        assert_eq!(schedule.due(HOUR + Duration::from_secs(15)), Ok(Task::Poll));
+    }
+
+    #[test]
+    fn whoever_is_asked_to_come_later_does_not_come_with_all_others() {
+        let asked = Duration::from_secs(100);
+        let waits: Vec<Duration> = (0..200)
+            .map(|_| {
+                let mut schedule = polls(&Settings::default());
+                schedule.failed(Task::Poll, HOUR, Some(asked));
+                schedule.due(HOUR).unwrap_err()
+            })
+            .collect();
+        assert!(waits.iter().all(|wait| (asked..=asked * 2).contains(wait)), "{waits:?}");
+        let early = waits.iter().filter(|wait| **wait < asked.mul_f64(1.01)).count();
+        assert!(early < 60, "{early} of 200 come within a second");
+    }
+
+    #[test]
+    fn an_inventory_that_takes_longer_than_its_interval_leaves_time_for_polls() {
+        let interval = Duration::from_secs(5);
+        let settings = Settings { inventory_poll_interval: interval, ..Settings::default() };
+        let mut schedule = Schedule::new(&settings);
+        let (mut now, mut polls) = (HOUR, 0);
+        while now < 2 * HOUR {
+            now += match schedule.due(now) {
+                Ok(task) => {
+                    schedule.begun(task, now);
+                    polls += u32::from(task == Task::Poll);
+                    interval * 2
+                }
+                Err(wait) => wait,
+            };
+        }
+        assert_eq!(polls, 2, "one at the start, and one each half hour");
     }
 
     #[test]

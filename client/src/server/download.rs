@@ -20,7 +20,7 @@ use super::{
 use crate::{
     log::{Log, chain},
     modules::Stream,
-    retry::scatter,
+    retry::{not_before, scatter},
     wake::Wake,
 };
 
@@ -170,7 +170,10 @@ impl Download {
             return Err(error);
         };
         // Not all devices come back at once to a server that was gone; nobody comes early.
-        let pause = scatter(pause).max(error.retry_after().unwrap_or_default());
+        let pause = match error.retry_after() {
+            Some(asked) => not_before(pause.max(asked)),
+            None => scatter(pause),
+        };
         self.say(&error, pause);
         Ok(self.wake.sleep(pause)?)
     }
