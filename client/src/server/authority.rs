@@ -281,6 +281,18 @@ fn the_sooner(one: ServerError, other: ServerError) -> ServerError {
     }
 }
 
+/// Longer than any token, and shorter than what servers take as a header.
+const MAX_TOKEN_BYTES: usize = 8 << 10;
+
+/// What an answer holds, if that can be a token: a page that somebody on the way sends instead
+/// could be sent in no header, so that no server would ever refuse it.
+fn token(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    let is_token = (1..=MAX_TOKEN_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_token.then_some(text)
+}
+
 fn ask_for_token(
     http: &Http,
     server: &str,
@@ -296,7 +308,13 @@ fn ask_for_token(
     let url = format!("{server}{AUTHENTICATION}");
     let answer = http.request(&Method::POST, &url, &headers, body)?;
     match answer.status {
-        200 => Ok(format!("{BEARER}{}", String::from_utf8_lossy(&answer.body).trim())),
+        200 => match token(&answer.body) {
+            Some(token) => Ok(format!("{BEARER}{token}")),
+            None => Err(ServerError::Malformed {
+                what: "the authentication",
+                problem: format!("what {server} sent is no token"),
+            }),
+        },
         401 => {
             Err(ServerError::Unauthorized { reason: format!("{server} has not accepted it (yet)") })
         }

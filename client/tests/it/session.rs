@@ -187,6 +187,29 @@ fn older_servers_are_asked_in_their_own_way() {
     assert_eq!(server.requests()[2].json()["artifact_name"], "rel & 1");
 }
 
+/// What a portal or a load balancer says with 200 would be a header that cannot be sent, so that no
+/// server would ever refuse it.
+#[test]
+fn what_is_no_token_is_not_kept_as_one() {
+    for page in ["<html>\n</html>", "", "two words", "\u{1f4a9}", &"x".repeat(100_000)] {
+        let asked = AtomicU32::new(0);
+        let page = page.to_owned();
+        let server = FakeServer::start(move |request| match request.path.as_str() {
+            AUTH if asked.fetch_add(1, Ordering::Relaxed) == 0 => {
+                Response::new(200, page.as_bytes())
+            }
+            AUTH => Response::new(200, "token"),
+            _ => Response::empty(204),
+        });
+        let (mut session, _folder) = session(&[&server]);
+        let error = session.poll(&software()).unwrap_err();
+        assert!(matches!(error, ServerError::Malformed { .. }), "{error:?}");
+        assert!(session.poll(&software()).unwrap().is_none());
+        let expected = [AUTH, AUTH, NEXT_V2].map(|path| format!("POST {path}"));
+        assert_eq!(server.lines(), expected);
+    }
+}
+
 #[test]
 fn a_token_that_no_longer_works_is_replaced_once() {
     let polls = AtomicU32::new(0);

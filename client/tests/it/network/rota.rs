@@ -39,7 +39,7 @@ impl Rota {
         let server = FakeServer::start_with(tls, move |request| rota.answer(request));
         let mut state = self.state();
         state.links = server.url();
-        state.token = format!("token of {}", server.url());
+        state.token = format!("token-of-{}", server.url());
         state.deployment = "d1";
         server
     }
