@@ -1,5 +1,5 @@
 //! Command lines of Mender's Go client, which took long options with one dash, and in its first
-//! years commands too.
+//! years commands too, and `-debug` and `-info` for levels of the log.
 
 use std::ffi::OsString;
 
@@ -15,35 +15,22 @@ const COMMANDS: [&str; 9] = [
     "show-provides",
 ];
 
-const OPTIONS: [&str; 13] = [
-    "config",
-    "data",
-    "fallback-config",
-    "forcebootstrap",
-    "help",
-    "log-file",
-    "log-level",
-    "no-syslog",
-    "passphrase-file",
-    "reboot-exit-code",
-    "skipverify",
-    "trusted-certs",
-    "version",
-];
-
 /// The same line as it is written today.
 pub(super) fn modern(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     arguments.map(|argument| argument.to_str().and_then(translate).unwrap_or(argument))
 }
 
+/// A word with one dash is an option of that name and never a letter with its value: `-debug` must
+/// not become `-d ebug`, a data folder of its own. Values follow a letter as `-d /path`, `-d/path`
+/// or `-d=/path`.
 fn translate(argument: &str) -> Option<OsString> {
     let word = argument.strip_prefix('-')?;
-    let name = word.split('=').next()?;
-    if COMMANDS.contains(&word) {
-        Some(word.into())
-    } else if OPTIONS.contains(&name) {
-        Some(format!("--{word}").into())
-    } else {
-        None
+    let is_letter = !word.starts_with(char::is_alphabetic)
+        || !word.chars().nth(1).is_some_and(char::is_alphabetic);
+    match word {
+        _ if is_letter => None,
+        "debug" | "info" => Some(format!("--log-level={word}").into()),
+        _ if COMMANDS.contains(&word) => Some(word.into()),
+        _ => Some(format!("--{word}").into()),
     }
 }

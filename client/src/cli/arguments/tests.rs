@@ -33,6 +33,21 @@ fn options_may_stand_on_either_side_of_the_command() {
 }
 
 #[test]
+fn a_word_with_one_dash_is_never_a_letter_with_its_value() {
+    for (line, level) in
+        [("mender -debug -daemon", Level::Debug), ("mender -info -daemon", Level::Info)]
+    {
+        let Common { data_dir, log_level, .. } = run(line).common;
+        assert_eq!((data_dir, log_level), (None, Some(level)), "{line}");
+    }
+    assert_eq!(of("mender setup -demo"), of("mender setup --demo"));
+    assert_eq!(of("mender -ddata daemon"), Err("Unrecognized option '--ddata'".to_owned()));
+    for line in ["mender -d/d daemon", "mender -d=/d daemon", "mender -d /d daemon"] {
+        assert_eq!(run(line).common.data_dir, Some("/d".into()), "{line}");
+    }
+}
+
+#[test]
 fn stops_add_up() {
     let line = "rota-client resume --stop-before Cleanup --stop-before=ArtifactCommit_Leave";
     let Command::Resume(by_hand) = run(line).command else { panic!("not resume") };
