@@ -4,7 +4,7 @@
 use std::{sync::mpsc, thread, time::Duration};
 
 use anyhow::bail;
-use rota_client::{keys, log::chain};
+use rota_client::{config::DeviceKeyPlace, keys, log::chain};
 
 use super::{Device, Exit, signal};
 
@@ -39,15 +39,16 @@ pub(super) fn run(device: &mut Device, force: bool) -> anyhow::Result<Exit> {
 
 /// Makes sure that there is a key; with `force` a new one.
 pub(super) fn make_key(device: &Device, force: bool) -> anyhow::Result<()> {
-    if let Some(key) = &device.settings.auth_private_key {
+    let DeviceKeyPlace { place, is_static } = device.paths.device_key(&device.settings);
+    if is_static {
         if force {
-            bail!("the key {key} is set in the configuration and is never replaced");
+            bail!("the key {place} is set in the configuration and is never replaced");
         }
-        keys::load(key, &device.log)?;
+        keys::load(&place, &device.log)?;
     } else if force {
         keys::replace(&device.paths.own_key(), &device.log)?;
     } else {
-        keys::load_or_create(&device.paths.own_key().into(), &device.log)?;
+        keys::load_or_create(&place, &device.log)?;
     }
     Ok(())
 }

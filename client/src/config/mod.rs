@@ -14,7 +14,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub use edit::{Changes, Config, EditError, write_device_type};
 pub use load::{ConfigError, ConfigFile, ConfigFiles, load};
-pub use paths::{DeviceTypeError, Paths, read_device_type};
+pub use paths::{DeviceKeyPlace, DeviceTypeError, Paths, read_device_type};
 
 use crate::{keys::KeyPlace, log::Level, payloads::RootfsSettings, scripts::ScriptTimes};
 

@@ -68,8 +68,17 @@ impl Paths {
         self.data.join("mender-agent.pem")
     }
 
-    pub fn device_key(&self, settings: &Settings) -> KeyPlace {
-        settings.auth_private_key.clone().unwrap_or_else(|| KeyPlace::File(self.own_key()))
+    /// The key that tells this device from others. A device of the Go client (to 3.x) without
+    /// `AuthPrivateKey` has none of its own if `HttpsClient` names one: that is its identity, too.
+    /// The client's store is how such a device is known; a new one makes a key, as since 4.0.
+    pub fn device_key(&self, settings: &Settings) -> DeviceKeyPlace {
+        let of_tls = || settings.https_client.as_ref().map(|client| client.key.clone());
+        let is_of_go = || self.old_store().exists() && !self.own_key().exists();
+        let named = settings.auth_private_key.clone().or_else(|| of_tls().filter(|_| is_of_go()));
+        DeviceKeyPlace {
+            is_static: named.is_some(),
+            place: named.unwrap_or_else(|| KeyPlace::File(self.own_key())),
+        }
     }
 
     pub fn device_type(&self, settings: &Settings) -> PathBuf {
@@ -98,6 +107,14 @@ impl Paths {
     pub fn daemon_lock(&self) -> PathBuf {
         self.data.join("rota-client.pid")
     }
+}
+
+/// Where the device's key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceKeyPlace {
+    pub place: KeyPlace,
+    /// The configuration names it, so it is never made or replaced here.
+    pub is_static: bool,
 }
 
 /// The device does not know what it is.

@@ -56,12 +56,13 @@ pub struct SessionSettings {
 
 impl SessionSettings {
     pub fn new(settings: &Settings, paths: &Paths) -> Self {
+        let key = paths.device_key(settings);
         Self {
             servers: settings.servers.clone(),
             tenant_token: settings.tenant_token.clone(),
             device_tier: settings.device_tier.clone(),
-            device_key: paths.device_key(settings),
-            is_key_static: settings.auth_private_key.is_some(),
+            device_key: key.place,
+            is_key_static: key.is_static,
             identity_script: paths.identity_script(),
             device_type_file: paths.device_type(settings),
             download_patience: DOWNLOAD_RETRY * settings.retry_download_count,

@@ -108,6 +108,44 @@ fn a_deployment_is_finished_and_reported() {
     }
 }
 
+/// The Go client without `AuthPrivateKey` showed the key of its TLS certificate to the server, too.
+#[test]
+fn the_tls_key_stays_the_identity_where_the_go_client_had_no_other() {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["device".to_owned()]).unwrap();
+    let bare = |pem: &str| pem.lines().collect::<String>();
+    for is_of_go in [true, false] {
+        let server = FakeServer::start(answer);
+        let device = Device::new();
+        device.write("client.crt", &cert.pem());
+        device.write("client.key", &signing_key.serialize_pem());
+        device.configure(&json!({
+            "ServerURL": server.url(),
+            "HttpsClient": {
+                "Certificate": device.path("client.crt"), "Key": device.path("client.key"),
+            },
+        }));
+        if is_of_go {
+            leave(&device, &[("artifact-name", "old")]);
+        }
+        // It stays so after the start that took the store over.
+        for _ in 0..2 {
+            let ended = device.run(&["bootstrap"]);
+            assert_eq!(ended.code(), Some(0), "{}", ended.stderr());
+        }
+        let expected = bare(&signing_key.public_key_pem());
+        for request in server.requests() {
+            let shown = bare(request.json()["pubkey"].as_str().unwrap());
+            assert_eq!(shown == expected, is_of_go);
+        }
+        assert_eq!(device.path("data/mender-agent.pem").exists(), !is_of_go);
+        if is_of_go {
+            let forced = device.run(&["bootstrap", "--forcebootstrap"]);
+            assert_eq!(forced.code(), Some(1), "the key of the configuration is never replaced");
+        }
+    }
+}
+
 fn answer(request: &Request) -> Response {
     if request.path.ends_with("/auth_requests") {
         Response::new(200, "token")
