@@ -1,9 +1,10 @@
 //! Programs that a client has left behind.
 //!
 //! A power cut ends modules and scripts together with the client. When only the client was killed
-//! they run on, and would get in the way of the rollback; so each carries a mark in its
-//! environment, and what carries the mark of an interrupted update is ended before the update is
-//! taken up. What earlier updates have started carries other marks, and is left alone.
+//! they run on, and would get in the way of what comes next: the same step once more, or the
+//! rollback. So each carries a mark in its environment, and what carries the mark of an interrupted
+//! step is ended before the update is taken up. What other steps have started carries other marks,
+//! and is left alone: a service that the installation has started is the new software.
 
 use std::{
     ffi::OsString,
@@ -26,20 +27,21 @@ const VARIABLE: &str = "ROTA_CLIENT_UPDATE";
 const ROUNDS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Tells the programs of one update on one device from all others. Clones change together.
+/// Tells the programs of one step of an update on one device from all others. Clones change
+/// together.
 #[derive(Clone, Debug)]
 pub struct Mark {
     data_folder: PathBuf,
     /// Where all processes of the system are listed.
     processes: PathBuf,
-    update: Arc<Mutex<Option<String>>>,
+    step: Arc<Mutex<Option<String>>>,
 }
 
 impl Mark {
     /// No program is marked before [`enter`](Self::enter).
     pub fn new(data_folder: impl Into<PathBuf>) -> Self {
         let processes = PathBuf::from("/proc");
-        Self { data_folder: data_folder.into(), processes, update: Arc::default() }
+        Self { data_folder: data_folder.into(), processes, step: Arc::default() }
     }
 
     /// For devices that are only imagined, and run no programs.
@@ -48,14 +50,14 @@ impl Mark {
         Self { processes: PathBuf::new(), ..Self::new("") }
     }
 
-    /// From now on programs belong to this update: a deployment, or a command by hand.
-    pub fn enter(&self, update: &str) {
-        *self.update() = Some(update.to_owned());
+    /// From now on programs belong to this step of this update: a deployment, or a command by hand.
+    pub fn enter(&self, update: &str, step: &str) {
+        *self.step() = Some(format!("{update}:{step}"));
     }
 
     /// From now on programs belong to no update.
     pub fn leave(&self) {
-        *self.update() = None;
+        *self.step() = None;
     }
 
     /// Marks a program that is about to start, and all that it will start.
@@ -67,18 +69,18 @@ impl Mark {
     }
 
     fn value(&self) -> Option<OsString> {
-        let update = self.update();
+        let step = self.step();
         let mut value = self.data_folder.clone().into_os_string();
         value.push(":");
-        value.push(update.as_ref()?);
+        value.push(step.as_ref()?);
         Some(value)
     }
 
-    fn update(&self) -> MutexGuard<'_, Option<String>> {
-        self.update.lock().unwrap_or_else(PoisonError::into_inner)
+    fn step(&self) -> MutexGuard<'_, Option<String>> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends every program of the current update, as a power cut would have.
+    /// Ends every program of the current step, as a power cut would have.
     pub fn end_all(&self, log: &Log) {
         for _ in 0..ROUNDS {
             let left_behind = self.find();
@@ -128,9 +130,9 @@ mod tests {
     #[test]
     fn programs_with_the_mark_end_and_others_do_not() {
         let folder = tempfile::tempdir().unwrap();
-        let mark = |id: &str| {
+        let mark = |update: &str, step: &str| {
             let mark = Mark::new(folder.path());
-            mark.enter(id);
+            mark.enter(update, step);
             mark
         };
         let start = |mark: &Mark| {
@@ -138,10 +140,12 @@ mod tests {
             // The shell starts another program, elsewhere.
             mark.set(command.args(["-c", "cd / && sleep 600; true"])).spawn().unwrap()
         };
-        let (interrupted, earlier) = (mark("interrupted"), mark("earlier"));
-        let (mut left_behind, mut service) = (start(&interrupted), start(&earlier));
+        let interrupted = mark("d1", "commit");
+        let others = [mark("d1", "install"), mark("d0", "commit")];
+        let mut left_behind = start(&interrupted);
+        let mut services = others.each_ref().map(start);
         // A program carries its mark only once it runs.
-        while interrupted.find().len() < 2 || earlier.find().len() < 2 {
+        while interrupted.find().len() < 2 || others.iter().any(|mark| mark.find().len() < 2) {
             thread::yield_now();
         }
         let log = Log::new(Level::Error, Box::new(io::sink()));
@@ -149,10 +153,12 @@ mod tests {
         assert!(interrupted.find().is_empty());
         assert!(!left_behind.wait().unwrap().success());
 
-        assert!(service.try_wait().unwrap().is_none());
-        earlier.leave();
-        assert!(earlier.find().is_empty(), "without an update nothing is ours");
-        mark("earlier").end_all(&log);
-        service.wait().unwrap();
+        for (service, mark) in services.iter_mut().zip(&others) {
+            assert!(service.try_wait().unwrap().is_none());
+            mark.clone().end_all(&log);
+            service.wait().unwrap();
+        }
+        interrupted.leave();
+        assert_eq!(interrupted.value(), None, "without an update nothing is ours");
     }
 }

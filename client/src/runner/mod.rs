@@ -48,7 +48,7 @@ pub struct World<'a> {
     pub power: &'a mut dyn Power,
     pub clock: &'a dyn Clock,
     pub logs: &'a DeploymentLogs,
-    /// On all programs that an update starts.
+    /// On all programs that an update starts, with the step of it.
     pub mark: &'a Mark,
     pub log: &'a Log,
 }
@@ -111,10 +111,9 @@ impl<'a> Runner<'a> {
     pub fn run_daemon(&mut self) -> Result<Ended, JournalError> {
         let mut records = self.world.store.read()?;
         self.owed.clone_from(&records.owed);
-        let interrupted = records.update.take().map(|update| self.after_restart(update, &records));
-        let deployment = interrupted.as_ref().and_then(Update::deployment).cloned();
-        let first = match (interrupted, deployment) {
-            (Some(update), Some(deployment)) => {
+        let interrupted = records.update.take().filter(|update| update.deployment().is_some());
+        let first = match interrupted {
+            Some(update) => {
                 self.world.log.warning(format_args!(
                     "an update was interrupted in stage {:?} and is taken up again",
                     update.stage
@@ -123,11 +122,10 @@ impl<'a> Runner<'a> {
                 if let Err(error) = self.world.store.claim_update() {
                     self.world.log.warning(chain(&error));
                 }
-                self.world.mark.enter(deployment.id.as_str());
-                self.world.mark.end_all(self.world.log);
-                recover(update)
+                self.end_interrupted(&update);
+                recover(self.after_restart(update, &records))
             }
-            _ => start(),
+            None => start(),
         };
         Ok(self.run(first))
     }
@@ -157,12 +155,22 @@ impl<'a> Runner<'a> {
         roll_back_standalone(update, wishes).map(|first| self.run(first))
     }
 
-    /// Ends what an earlier command by hand left running when it was killed.
+    /// Ends what an earlier client left running of the step that it was killed in: that step runs
+    /// once more, or is taken back.
     fn end_interrupted(&self, update: &Update) {
-        if let Some(run) = &update.run {
-            self.world.mark.enter(run);
-            self.world.mark.end_all(self.world.log);
-            self.world.mark.leave();
+        self.mark(update);
+        self.world.mark.end_all(self.world.log);
+    }
+
+    /// From now on programs belong to the step that is under way by the journal.
+    fn mark(&self, journaled: &Update) {
+        let name = match &journaled.origin {
+            Origin::Deployment(deployment) => Some(deployment.id.as_str()),
+            Origin::Standalone => journaled.run.as_deref(),
+        };
+        match name {
+            Some(name) => self.world.mark.enter(name, &format!("{:?}", journaled.stage)),
+            None => self.world.mark.leave(),
         }
     }
 
@@ -206,28 +214,19 @@ impl<'a> Runner<'a> {
                 records.owed.clone_from(owed);
             }
         });
-        if let Err(error) = &outcome {
-            self.world.log.error(chain(error));
+        match &outcome {
+            Ok(()) => self.mark(update),
+            Err(error) => self.world.log.error(chain(error)),
         }
         outcome.is_ok()
     }
 
-    /// During a deployment everything that is logged goes to its log as well, and every program
-    /// that is started belongs to it.
+    /// During a deployment everything that is logged goes to its log as well.
     fn enter_deployment(&mut self, state: &State) {
         let State::Update { update, .. } = state else { return };
-        let deployment = match &update.origin {
-            Origin::Deployment(deployment) => deployment,
-            Origin::Standalone => {
-                if let Some(run) = &update.run {
-                    self.world.mark.enter(run);
-                }
-                return;
-            }
-        };
+        let Some(deployment) = update.deployment() else { return };
         if !self.is_in_deployment {
             self.is_in_deployment = true;
-            self.world.mark.enter(deployment.id.as_str());
             if let Err(error) = self.world.logs.open(self.world.log, &deployment.id) {
                 self.world.log.warning(chain(&error));
             }

@@ -222,12 +222,16 @@ impl Runner<'_> {
 
     /// The new software and the next stage, in one entry of the journal.
     fn record(&mut self, update: &Update, change: SoftwareChange) -> Outcome {
+        let next = Update { stage: Stage::Cleanup, ..update.clone() };
         let outcome = self.world.store.change(&mut |records: &mut Records| {
             if let Some(artifact) = &update.artifact {
                 records.software.get_or_insert_default().change(artifact, change);
             }
-            records.update = Some(Update { stage: Stage::Cleanup, ..update.clone() });
+            records.update = Some(next.clone());
         });
+        if outcome.is_ok() {
+            self.mark(&next);
+        }
         self.done("recording the installed software", outcome)
     }
 

@@ -16,6 +16,7 @@ struct Rota(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     url: String,
+    artifact: Vec<u8>,
     /// The deployment's control map; `None`: it has none, or is over.
     map: Option<Value>,
     is_over: bool,
@@ -29,6 +30,7 @@ impl Rota {
         {
             let mut state = rota.0.lock().unwrap();
             state.url = server.url();
+            state.artifact = artifact("new", "content");
             state.map = map;
         }
         let device = Device::new();
@@ -55,7 +57,7 @@ impl Rota {
             return Response::new(200, "token");
         }
         if path == "/artifact" {
-            return Response::new(200, artifact("new", "content"));
+            return Response::new(200, state.artifact.clone());
         }
         if path.ends_with("/deployments/next") {
             if state.is_over {
@@ -155,6 +157,28 @@ fn a_map_of_this_device_holds_updates_through_power_cuts() {
     daemon.stop();
     let calls = device.calls();
     assert_eq!(calls.iter().filter(|call| *call == "Download").count(), 1, "{calls:?}");
+}
+
+/// A client that was restarted while the update waits ends no program: what the installation started
+/// is the new software.
+#[test]
+fn the_new_software_runs_on_when_only_the_client_restarts_in_a_pause() {
+    let (rota, server, device) = Rota::start(Some(map("ArtifactCommit_Enter", "pause")));
+    rota.0.lock().unwrap().artifact = device.artifact_with_service("new", "content");
+    let daemon = device.start_daemon();
+    wait_for(&server, "pause_before_committing");
+    daemon.kill();
+
+    let daemon = device.start_daemon();
+    let is_pause = |status: &&String| *status == "pause_before_committing";
+    server.wait_until("the pause after the restart", |requests| {
+        statuses(requests).iter().filter(is_pause).count() == 2
+    });
+    rota.say(Some(map("ArtifactCommit_Enter", "force_continue")));
+    assert_eq!(device.run(&["check-update"]).code(), Some(0));
+    wait_for(&server, "success");
+    daemon.stop();
+    assert!(device.end_service(), "{:?}", device.read("daemon.log"));
 }
 
 #[test]

@@ -166,8 +166,8 @@ fn a_client_that_is_killed_while_it_installs_rolls_back_when_it_starts_again() {
 fn a_client_that_is_killed_after_the_commit_reports_success_when_it_starts_again() {
     let rota = Rota::default();
     let server = rota.start();
-    rota.deploy("new content");
     let device = Device::with_server(&server.url());
+    rota.deploy_bytes(device.artifact_with_service("new", "new content"));
     device.write("hang-Cleanup", "");
     let daemon = device.start_daemon();
     device.wait_for("hanging");
@@ -179,6 +179,9 @@ fn a_client_that_is_killed_after_the_commit_reports_success_when_it_starts_again
     assert!(!has_status(&server.requests(), "failure"));
     assert_eq!(device.read("installed").as_deref(), Some("new content"));
     daemon.stop();
+    // The module's last call was interrupted, and ended; the installation was not.
+    assert!(device.read("daemon.log").unwrap().contains("left behind by an earlier client"));
+    assert!(device.end_service());
 }
 
 #[test]

@@ -108,6 +108,25 @@ impl Device {
         path
     }
 
+    /// An Artifact for the device's module, of which a script starts a service at the end of its
+    /// installation, as init scripts do: one that runs on.
+    pub(crate) fn artifact_with_service(&self, name: &str, content: &str) -> Vec<u8> {
+        let pid = self.path("service").display().to_string();
+        let script = format!("#!/bin/sh\nsleep 600 >/dev/null 2>&1 &\necho $! > {pid}\n");
+        build(
+            Builder::module_image("test", name).script("ArtifactInstall_Leave_01", script),
+            content,
+        )
+    }
+
+    /// Ends that service, and says whether it still ran.
+    pub(crate) fn end_service(&self) -> bool {
+        let pid = self.read("service").unwrap().trim().parse().unwrap();
+        // One that has ended but that nobody has asked about has no command line.
+        let command_line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        !command_line.is_empty() && kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).is_ok()
+    }
+
     /// For the programs that the device runs from now on.
     pub(crate) fn set_environment(&mut self, name: &'static str, value: impl Into<OsString>) {
         self.environment.push((name, value.into()));
@@ -190,11 +209,11 @@ impl Device {
 
 /// An Artifact for [`Device`]'s module.
 pub(crate) fn artifact(name: &str, content: &str) -> Vec<u8> {
-    Builder::module_image("test", name)
-        .device_type("board")
-        .file_bytes("content", content)
-        .to_vec()
-        .unwrap()
+    build(Builder::module_image("test", name), content)
+}
+
+fn build(artifact: Builder, content: &str) -> Vec<u8> {
+    artifact.device_type("board").file_bytes("content", content).to_vec().unwrap()
 }
 
 /// A command that has ended.

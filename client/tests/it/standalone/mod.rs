@@ -365,6 +365,17 @@ fn a_killed_command_is_resumed_or_rolled_back() {
 }
 
 #[test]
+fn what_a_killed_command_has_installed_runs_on_when_it_is_resumed() {
+    let device = device_with("hang-Cleanup no-rollback");
+    let path = device.path("new.mender");
+    std::fs::write(&path, device.artifact_with_service("new", "content")).unwrap();
+    device.run_until_it_hangs(&["install", path.to_str().unwrap()]);
+    std::fs::remove_file(device.path("hang-Cleanup")).unwrap();
+    assert_eq!(run(&device, "resume").0, Some(0));
+    assert!(device.end_service());
+}
+
+#[test]
 fn an_interrupted_download_does_not_stand_in_the_way_of_the_next() {
     let device = device_with("hang-Download no-rollback");
     device.run_until_it_hangs(&["install", device.path("new.mender").to_str().unwrap()]);
