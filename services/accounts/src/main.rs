@@ -10,6 +10,7 @@ use rota_accounts::{Accounts, Config, Deps, SCHEMA};
 use rota_store::DatabaseAddress;
 
 #[derive(Debug, Args)]
+#[command(after_help = operator::overview())]
 struct Settings {
     #[command(flatten)]
     database: DatabaseAddress,

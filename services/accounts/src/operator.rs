@@ -47,7 +47,7 @@ struct Operator {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make the default tenant and its first person, unless they are there.
-    Bootstrap(NewUser),
+    Bootstrap(NewPerson),
     /// Make a tenant, and print the token that its devices send.
     CreateTenant {
         /// The tenant's name.
@@ -59,7 +59,11 @@ enum Command {
         #[arg(long)]
         tenant: TenantId,
         #[command(flatten)]
-        user: NewUser,
+        person: NewPerson,
+        /// What the person may do, such as `RBAC_ROLE_OBSERVER`, and may be repeated; without
+        /// any, everything.
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
     },
     /// List all tenants.
     ListTenants,
@@ -76,16 +80,24 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct NewUser {
+struct NewPerson {
     /// The address to sign in with.
     #[arg(long)]
     email: String,
     /// File with the password; without it one is made and printed.
     #[arg(long, env = "ROTA_PASSWORD_FILE", value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Roles, such as `RBAC_ROLE_OBSERVER`; without any, everything is allowed.
-    #[arg(long = "role", value_name = "ROLE")]
-    roles: Vec<String>,
+}
+
+/// The commands, as `--help` of the service lists them below its settings.
+pub(crate) fn overview() -> String {
+    let heading = "Commands of the operator (rota-accounts COMMAND --help):";
+    let operator = Operator::command();
+    let commands = operator.get_subcommands().map(|command| {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        format!("  {:<16}{about}", command.get_name())
+    });
+    std::iter::once(heading.to_owned()).chain(commands).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether the command line names one of these commands; otherwise the service is meant.
@@ -119,27 +131,32 @@ async fn carry_out(operator: Operator) -> anyhow::Result<()> {
     let routes = rpc::in_process(Accounts::NAME, service.routes());
     let mut accounts = InternalServiceClient::new(routes);
     match command {
-        Command::Bootstrap(user) => bootstrap(&mut accounts, user).await,
+        Command::Bootstrap(person) => bootstrap(&mut accounts, &person).await,
         Command::CreateTenant { name } => {
             let tenant = accounts.create_tenant(asked(CreateTenantRequest { name })).await;
             show(&tenant.map_err(Failure::from)?.into_inner())
         }
-        Command::CreateUser { tenant, user } => create_user(&mut accounts, tenant, user).await,
+        Command::CreateUser { tenant, person, roles } => {
+            create_user(&mut accounts, tenant, &person, roles).await
+        }
         Command::ListTenants => list(&mut accounts).await,
         Command::SuspendTenant { tenant } => set_suspended(&mut accounts, tenant, true).await,
         Command::ResumeTenant { tenant } => set_suspended(&mut accounts, tenant, false).await,
     }
 }
 
-async fn bootstrap(accounts: &mut InternalServiceClient<Rpc>, user: NewUser) -> anyhow::Result<()> {
-    let password = password(&user)?;
+async fn bootstrap(
+    accounts: &mut InternalServiceClient<Rpc>,
+    person: &NewPerson,
+) -> anyhow::Result<()> {
+    let password = password(person)?;
     let request = BootstrapRequest {
-        admin_email: user.email.clone(),
+        admin_email: person.email.clone(),
         admin_password: password.expose_secret().to_owned(),
     };
     let made = accounts.bootstrap(asked(request)).await.map_err(Failure::from)?.into_inner();
     if made.created {
-        reveal(&user, &password)?;
+        reveal(person, &password)?;
     }
     say(&format!("tenant {}", made.tenant_id))
 }
@@ -147,19 +164,20 @@ async fn bootstrap(accounts: &mut InternalServiceClient<Rpc>, user: NewUser) -> 
 async fn create_user(
     accounts: &mut InternalServiceClient<Rpc>,
     tenant: TenantId,
-    user: NewUser,
+    person: &NewPerson,
+    roles: Vec<String>,
 ) -> anyhow::Result<()> {
-    let password = password(&user)?;
+    let password = password(person)?;
     let request = CreateTenantUserRequest {
         tenant_id: tenant.to_string(),
         user: Some(CreateUserRequest {
-            email: user.email.clone(),
+            email: person.email.clone(),
             password: password.expose_secret().to_owned(),
-            roles: user.roles.clone(),
+            roles,
         }),
     };
     let made = accounts.create_tenant_user(asked(request)).await.map_err(Failure::from)?;
-    reveal(&user, &password)?;
+    reveal(person, &password)?;
     say(&format!("user {}", made.into_inner().id))
 }
 
@@ -194,8 +212,8 @@ fn asked<T>(message: T) -> tonic::Request<T> {
 }
 
 /// The password from the file, or a new one.
-fn password(user: &NewUser) -> anyhow::Result<SecretString> {
-    let Some(path) = &user.password_file else {
+fn password(person: &NewPerson) -> anyhow::Result<SecretString> {
+    let Some(path) = &person.password_file else {
         let password = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH);
         return Ok(SecretString::from(password));
     };
@@ -205,8 +223,8 @@ fn password(user: &NewUser) -> anyhow::Result<SecretString> {
 }
 
 /// Prints a password that nobody knows yet.
-fn reveal(user: &NewUser, password: &SecretString) -> anyhow::Result<()> {
-    if user.password_file.is_none() {
+fn reveal(person: &NewPerson, password: &SecretString) -> anyhow::Result<()> {
+    if person.password_file.is_none() {
         say(&format!("password {}", password.expose_secret()))?;
     }
     Ok(())

@@ -74,3 +74,26 @@ async fn a_command_that_cannot_be_carried_out_says_why_in_one_line() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "rota-accounts: tenant not found\n");
     assert!(output.stdout.is_empty());
 }
+
+#[tokio::test]
+async fn the_first_person_has_no_roles_to_choose() {
+    let world = World::new().await;
+    let bootstrap = ["bootstrap", "--email", "admin@example.com", "--role", "RBAC_ROLE_OBSERVER"];
+    let output = run(&world, &bootstrap).await;
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("unexpected argument '--role'"), "{text}");
+    let listed = told(&world, &["list-tenants"]).await;
+    assert!(listed.is_empty(), "{listed:?}");
+}
+
+#[tokio::test]
+async fn the_help_of_the_service_names_the_commands() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_rota-accounts"));
+    let output = program.arg("--help").output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for named in ["--user-token-seconds", "\n  bootstrap ", "\n  resume-tenant "] {
+        assert!(text.contains(named), "{named:?} is not in {text}");
+    }
+}
