@@ -1,5 +1,7 @@
 //! What can be asked about jobs, and by whom.
 
+use std::time::Duration;
+
 use rota_proto::workflows::v1::{JobStatus, ListJobsRequest};
 use rota_types::{Actor, Caller, ErrorCode, JobId, Permission, TenantId};
 use tonic::Request;
@@ -90,8 +92,11 @@ async fn jobs_that_were_done_a_week_ago_are_removed_and_failed_ones_stay() {
         .unwrap();
     }
     let _runner = desk.runner();
-    while !desk.jobs(old).await.is_empty() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let swept = async {
+        while !desk.jobs(old).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), swept).await.unwrap();
     assert_eq!((desk.jobs(recent).await.len(), desk.jobs(failed).await.len()), (1, 1));
 }

@@ -87,15 +87,18 @@ async fn an_outage_is_waited_out() {
     }
     let device = desk.removed(tenant).await.to_string();
     let _runner = desk.runner();
-    let mut last = 0;
-    while desk.town.traces(tenant, &device).forgotten_by.len() < 3 {
-        let calls = desk.town.calls().len();
-        if calls == last {
-            desk.pass_time().await;
+    let forgotten = async {
+        let mut last = 0;
+        while desk.town.traces(tenant, &device).forgotten_by.len() < 3 {
+            let calls = desk.town.calls().len();
+            if calls == last {
+                desk.pass_time().await;
+            }
+            last = calls;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        last = calls;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    };
+    tokio::time::timeout(Duration::from_mins(1), forgotten).await.unwrap();
     let job = desk.until_done(tenant).await;
     assert_eq!(job.last_error, "");
     assert_eq!(desk.town.traces(tenant, &device).effects, 3);
@@ -110,14 +113,17 @@ async fn what_keeps_failing_waits_for_a_person_and_goes_on_where_it_stopped() {
     }
     let device = desk.removed(tenant).await.to_string();
     let _runner = desk.runner();
-    let failed = loop {
-        let job = desk.jobs(tenant).await.remove(0);
-        if job.status() == JobStatus::Failed {
-            break job;
+    let failing = async {
+        loop {
+            let job = desk.jobs(tenant).await.remove(0);
+            if job.status() == JobStatus::Failed {
+                break job;
+            }
+            desk.pass_pause().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        desk.pass_pause().await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
     };
+    let failed = tokio::time::timeout(Duration::from_mins(1), failing).await.unwrap();
     assert_eq!((failed.step, failed.attempts), (1, 10));
     assert_eq!(failed.last_error, "INTERNAL: internal error");
     assert_eq!(desk.town.traces(tenant, &device).forgotten_by, ["deployments"]);

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use rota_store::{
-    ConnectError, Database, Migrator, NotReady, Schema,
+    ConnectError, Database, DatabaseSettings, Migrator, NotReady, Schema,
     sqlx::{self, Executor, SqlStr, migrate::Migration, migrate::MigrationType},
 };
 use rota_testkit::TestDatabase;
+use secrecy::ExposeSecret;
 
 use crate::{MIGRATOR, SCHEMA};
 
@@ -44,6 +45,48 @@ async fn many_starts_at_the_same_time_on_several_databases_all_succeed() {
     for start in starts {
         start.await.unwrap().unwrap();
     }
+}
+
+/// As docs/operating.md has it: without the right to create roles, and without being the owner of
+/// the database.
+#[tokio::test]
+async fn a_login_that_may_not_create_roles_takes_those_that_it_was_granted() {
+    let schema = Schema::new("granted", leaked(Vec::new()), "1.0.0");
+    let test = TestDatabase::new(&[]).await;
+    let mut owner = test.owner().await;
+    for role in ["rota_limited", "rota_granted", "rota_granted_hot"] {
+        // Another run's; its grants went with its database.
+        let drop = format!("drop role if exists {role}");
+        owner.execute(sqlx::AssertSqlSafe(drop)).await.unwrap();
+    }
+    owner
+        .execute(
+            "create role rota_limited login password 'limited';
+             do $$ begin
+                 execute format('grant create on database %I to rota_limited', current_database());
+             end $$",
+        )
+        .await
+        .unwrap();
+    let (_, place) = test.url().expose_secret().split_once('@').unwrap();
+    let limited = || {
+        let url = format!("postgres://rota_limited:limited@{place}");
+        DatabaseSettings { url: url.into(), ..test.settings() }
+    };
+    let error = Database::connect(&limited(), &schema).await;
+    assert!(matches!(error, Err(ConnectError::Roles { .. })), "{error:?}");
+    owner
+        .execute(
+            "create role rota_granted nologin;
+             create role rota_granted_hot nologin;
+             grant rota_granted, rota_granted_hot to rota_limited",
+        )
+        .await
+        .unwrap();
+    let db = Database::connect(&limited(), &schema).await.unwrap();
+    let role: String =
+        sqlx::query_scalar("select current_user::text").fetch_one(db.hot()).await.unwrap();
+    assert_eq!(role, "rota_granted_hot");
 }
 
 #[tokio::test]
