@@ -54,8 +54,8 @@ pub(super) fn make_key(device: &Device, force: bool) -> anyhow::Result<()> {
 }
 
 /// The daemon that an image with Mender's two units starts besides that of `mender-update`. The
-/// latter authenticates by itself, and answers add-ons on D-Bus, so this one waits to be stopped: ending would make init start it
-/// again and again.
+/// latter authenticates by itself, and answers add-ons on D-Bus, so this one waits to be stopped:
+/// ending would make init start it again and again.
 pub(super) fn wait(device: &mut Device, force: bool) -> anyhow::Result<Exit> {
     device.prepare()?;
     signal::listen(&device.wake)?;

@@ -19,11 +19,12 @@ _rota_client() {
     --log-level | -l)
         COMPREPLY=($(compgen -W 'trace debug info warning error' -- "$word"))
         return ;;
+    control-map) COMPREPLY=($(compgen -W 'set show clear' -- "$word")); return ;;
     snapshot) COMPREPLY=($(compgen -W 'dump' -- "$word")); return ;;
     --config-dir | --share-dir | --data | --datastore | -d)
         COMPREPLY=($(compgen -d -- "$word"))
         return ;;
-    install | --config | -c | --fallback-config | -b | --trusted-certs | --server-cert | -E | \
+    install | set | --config | -c | --fallback-config | -b | --trusted-certs | --server-cert | -E | \
         --log-file | -L | --hosts-file | --source)
         COMPREPLY=($(compgen -f -- "$word"))
         return ;;

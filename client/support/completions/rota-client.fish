@@ -4,6 +4,9 @@ for program in rota-client mender mender-update mender-auth mender-setup mender-
             show-artifact show-provides status bootstrap setup snapshot
         complete -c $program -n __fish_use_subcommand -a $command
     end
+    complete -c $program -f -n '__fish_seen_subcommand_from control-map; and not __fish_seen_subcommand_from set show clear' \
+        -a 'set show clear'
+    complete -c $program -f -n '__fish_seen_subcommand_from snapshot; and not __fish_seen_subcommand_from dump' -a dump
     complete -c $program -s c -l config -r -d 'Configuration'
     complete -c $program -s b -l fallback-config -r -d 'Configuration that the other overrides'
     complete -c $program -l config-dir -r -d 'Configuration and state scripts'

@@ -287,12 +287,25 @@ fn the_manual_and_the_shells_know_every_command_and_option() {
     }
 }
 
-/// The shells read their files without complaint; zsh and fish only where they are installed.
+/// As bash completes; zsh and fish need not be there.
 #[test]
-fn the_completions_are_sound() {
+fn what_is_typed_is_completed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/completions");
-    let script = ". ./rota-client.bash; COMP_WORDS=(rota-client res); COMP_CWORD=1; \
-                  _rota_client; echo ${COMPREPLY[@]}";
-    let output = Command::new("bash").args(["-c", script]).current_dir(&folder).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "resume\n", "{output:?}");
+    for (typed, expected) in [
+        ("res", "resume"),
+        ("control-map ''", "set show clear"),
+        ("control-map s", "set show"),
+        ("control-map set rota-client.b", "rota-client.bash"),
+        ("snapshot ''", "dump"),
+        ("commit --reb", "--reboot-exit-code"),
+    ] {
+        let script = format!(
+            ". ./rota-client.bash; COMP_WORDS=(rota-client {typed}); \
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _rota_client; echo ${{COMPREPLY[@]}}"
+        );
+        let mut bash = Command::new("bash");
+        let output = bash.args(["-c", &script]).current_dir(&folder).output().unwrap();
+        let completed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(completed.trim_end(), expected, "{typed}: {output:?}");
+    }
 }
