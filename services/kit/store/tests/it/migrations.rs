@@ -151,7 +151,7 @@ async fn a_changed_migration_stops_the_start() {
 
 #[tokio::test]
 async fn a_url_that_is_none_and_a_server_that_is_away_are_told_apart() {
-    let mut settings = rota_store::DatabaseSettings::new("nonsense");
+    let mut settings = DatabaseSettings::new("nonsense");
     let error = Database::connect(&settings, &SCHEMA).await;
     assert!(matches!(error, Err(ConnectError::Url(_))), "{error:?}");
     settings.url = "postgres://rota@127.0.0.1:1/rota".into();
