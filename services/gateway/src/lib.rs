@@ -78,7 +78,7 @@ impl Gateway {
 
     /// Starts to listen to those who issue tokens.
     pub fn tasks(&self, tasks: &Tasks) {
-        self.app.trust.spawn(tasks);
+        self.app.trust.spawn(&self.app.clock, tasks);
         AddressLimits::spawn_upkeep(self.app.clone(), tasks);
     }
 

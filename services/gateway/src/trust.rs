@@ -18,7 +18,7 @@ use rota_proto::trust::v1::{
     Revocation, Snapshot, TrustUpdate, VerifyingKey, WatchRequest,
     trust_service_client::TrustServiceClient, trust_update::Update,
 };
-use rota_runtime::{Check, Rpc, Tasks, with_caller};
+use rota_runtime::{Check, Clock, Rpc, Tasks, with_caller};
 use rota_types::{Caller, TenantId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The pause before a stream is opened again is random up to this.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often revocations of tokens that have all expired are forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How long the statement holds that it is a gateway that listens.
 const LIFETIME: TimeDelta = TimeDelta::minutes(1);
@@ -86,12 +89,23 @@ impl Trust {
         self.people.judge(token, now)
     }
 
-    /// Listens to both issuers until stopped.
-    pub(crate) fn spawn(self: &Arc<Self>, tasks: &Tasks) {
+    /// Listens to both issuers until stopped, and forgets what has no token left to refuse.
+    pub(crate) fn spawn(self: &Arc<Self>, clock: &Arc<dyn Clock>, tasks: &Tasks) {
         let (trust, stop) = (Arc::clone(self), tasks.token());
         tasks.spawn("device trust", async move { trust.devices.watch(stop).await });
         let (trust, stop) = (Arc::clone(self), tasks.token());
         tasks.spawn("user trust", async move { trust.people.watch(stop).await });
+        let (trust, clock) = (Arc::clone(self), Arc::clone(clock));
+        tasks.spawn_every("revocations", FORGET_INTERVAL, move || {
+            trust.forget_expired(clock.now());
+            std::future::ready(())
+        });
+    }
+
+    /// Forgets revocations of tokens that have all expired.
+    fn forget_expired(&self, now: DateTime<Utc>) {
+        self.devices.revoked.forget_expired(now);
+        self.people.revoked.forget_expired(now);
     }
 
     /// Ready are those who know whom to believe.
@@ -160,9 +174,7 @@ struct Issuer<C> {
 impl<C: Issued> Issuer<C> {
     fn new(rpc: Rpc) -> Self {
         let client = TrustServiceClient::new(rpc);
-        // What was revoked is never forgotten here: how long tokens live is the issuer's
-        // business, and a revocation takes less memory than a connection.
-        let revoked = RevocationSet::new(FRESHNESS, None);
+        let revoked = RevocationSet::new(FRESHNESS);
         Self { client, verifier: TokenVerifier::new(), revoked, heard: Notify::new() }
     }
 
@@ -276,7 +288,7 @@ impl<C: Issued> Issuer<C> {
     fn revoke(&self, revocation: &Revocation) -> bool {
         let id = revocation.subject.parse().ok();
         let Some((id, epoch)) = id.zip(u64::try_from(revocation.epoch).ok()) else { return false };
-        self.revoked.revoke(id, epoch, Instant::now());
+        self.revoked.revoke(id, epoch, revocation.expires_at);
         true
     }
 
@@ -292,4 +304,26 @@ impl<C: Issued> Issuer<C> {
 
 fn key(key: VerifyingKey) -> Option<(String, [u8; 32])> {
     Some((key.id, key.ed25519.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use rota_runtime::rpc::in_process;
+    use tonic::service::Routes;
+
+    use super::*;
+
+    #[test]
+    fn what_is_revoked_is_remembered_until_the_issuer_says_that_its_tokens_have_expired() {
+        let nobody = || in_process("nobody", Routes::default());
+        let trust = Trust::new(nobody(), nobody());
+        let subject = Uuid::new_v4().to_string();
+        let revocation = Revocation { subject, epoch: 1, expires_at: 1_800_000_000 };
+        assert!(trust.devices.revoke(&revocation) && trust.people.revoke(&revocation));
+        let end = DateTime::from_timestamp(revocation.expires_at, 0).unwrap();
+        trust.forget_expired(end - TimeDelta::seconds(1));
+        assert_eq!((trust.devices.revoked.len(), trust.people.revoked.len()), (1, 1));
+        trust.forget_expired(end);
+        assert!(trust.devices.revoked.is_empty() && trust.people.revoked.is_empty());
+    }
 }

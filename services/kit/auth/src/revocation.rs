@@ -14,12 +14,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 const SHARDS: usize = 64;
 
 /// Subjects that a set holds at most, with about 64 bytes each. A set that is full knows
-/// nothing any more, since to forget one would be to accept it.
+/// nothing any more, since to forget one too early would be to accept it.
 const CAPACITY: usize = 2_000_000;
 
 /// Where a token stands.
@@ -37,15 +38,14 @@ pub enum Standing {
 struct Entry {
     /// Tokens with a lower epoch are revoked.
     epoch: u64,
-    /// When the last such token has expired; never, for tokens that do not expire.
-    forget: Option<Instant>,
+    /// When the last such token has expired, in seconds since 1970.
+    expires_at: i64,
 }
 
 /// The epochs that one owner has raised.
 ///
-/// Loaded as a whole with [`RevocationSet::load`], then kept fresh by
-/// [`RevocationSet::revoke`] and [`RevocationSet::heartbeat`]; when the stream was cut, call
-/// [`RevocationSet::lost`] and load again.
+/// Filled by [`RevocationSet::revoke`] and kept fresh by [`RevocationSet::heartbeat`]; when the
+/// stream was cut, call [`RevocationSet::lost`] and fill it again: what was learned before stays.
 pub struct RevocationSet {
     shards: Vec<RwLock<HashMap<Uuid, Entry>>>,
     held: AtomicUsize,
@@ -54,14 +54,17 @@ pub struct RevocationSet {
     /// Milliseconds from `start` until which the set is fresh; 0 for not at all.
     fresh_until: AtomicU64,
     freshness: Duration,
-    lifetime: Option<Duration>,
+    capacity: usize,
 }
 
 impl RevocationSet {
     /// A set that knows nothing yet. It is fresh for `freshness` after each word from the
-    /// owner, and forgets a revocation after `lifetime`: the longest that a token holds.
-    /// Without one, where tokens may never expire, it forgets nothing.
-    pub fn new(freshness: Duration, lifetime: Option<Duration>) -> Self {
+    /// owner.
+    pub fn new(freshness: Duration) -> Self {
+        Self::with_capacity(freshness, CAPACITY)
+    }
+
+    fn with_capacity(freshness: Duration, capacity: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             held: AtomicUsize::new(0),
@@ -69,34 +72,20 @@ impl RevocationSet {
             start: Instant::now(),
             fresh_until: AtomicU64::new(0),
             freshness,
-            lifetime,
+            capacity,
         }
     }
 
-    /// Adds everything that the owner has revoked, and makes the set fresh. What was learned
-    /// before stays: an epoch never falls.
-    pub fn load(&self, revoked: impl IntoIterator<Item = (Uuid, u64)>, now: Instant) {
-        for (subject, epoch) in revoked {
-            self.revoke(subject, epoch, now);
-        }
-        self.heartbeat(now);
-    }
-
-    /// Notes that a subject's tokens of epochs before `epoch` are revoked.
-    pub fn revoke(&self, subject: Uuid, epoch: u64, now: Instant) {
-        let forget = self.lifetime.map(|lifetime| now + lifetime);
+    /// Notes that a subject's tokens of epochs before `epoch` are revoked, the last of which
+    /// expires at `expires_at` (seconds since 1970). An epoch never falls.
+    pub fn revoke(&self, subject: Uuid, epoch: u64, expires_at: i64) {
         let mut shard = self.shard(subject).write().unwrap_or_else(PoisonError::into_inner);
-        let mut added = false;
         let entry = shard.entry(subject).or_insert_with(|| {
-            added = true;
-            Entry { epoch, forget }
-        });
-        if epoch >= entry.epoch {
-            *entry = Entry { epoch, forget };
-        }
-        if added {
             self.held.fetch_add(1, Ordering::Relaxed);
-        }
+            Entry { epoch, expires_at }
+        });
+        entry.epoch = entry.epoch.max(epoch);
+        entry.expires_at = entry.expires_at.max(expires_at);
     }
 
     /// Notes that the owner's stream is alive and nothing else has changed.
@@ -113,7 +102,7 @@ impl RevocationSet {
     /// Whether the set can say anything now.
     pub fn is_fresh(&self, now: Instant) -> bool {
         self.since_start(now) < self.fresh_until.load(Ordering::Acquire)
-            && self.held.load(Ordering::Relaxed) <= CAPACITY
+            && self.held.load(Ordering::Relaxed) <= self.capacity
     }
 
     /// Where a token of `epoch` stands. A revoked token is so whatever else is unknown.
@@ -129,12 +118,14 @@ impl RevocationSet {
         }
     }
 
-    /// Forgets revocations whose tokens have all expired. Call it from time to time.
-    pub fn forget_expired(&self, now: Instant) {
+    /// Forgets revocations whose tokens have all expired: whoever judges tokens by the same
+    /// clock takes none of them. Call it from time to time.
+    pub fn forget_expired(&self, now: DateTime<Utc>) {
+        let now = now.timestamp();
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
             let before = shard.len();
-            shard.retain(|_, entry| entry.forget.is_none_or(|forget| now < forget));
+            shard.retain(|_, entry| now < entry.expires_at);
             self.held.fetch_sub(before - shard.len(), Ordering::Relaxed);
         }
     }
@@ -163,42 +154,53 @@ impl RevocationSet {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
-    const DAY: Duration = Duration::from_hours(24);
+    /// When the tokens of these tests expire, in seconds since 1970.
+    const END: i64 = 1_800_000_000;
 
     fn set() -> (RevocationSet, Instant) {
-        let set = RevocationSet::new(Duration::from_secs(1), Some(DAY));
+        let set = RevocationSet::with_capacity(Duration::from_secs(1), 2);
         let now = set.start + Duration::from_secs(100);
         (set, now)
     }
 
+    /// A set that was told so much a moment ago.
+    fn loaded(revoked: &[(Uuid, u64)]) -> (RevocationSet, Instant) {
+        let (set, now) = set();
+        for (subject, epoch) in revoked {
+            set.revoke(*subject, *epoch, END);
+        }
+        set.heartbeat(now);
+        (set, now)
+    }
+
     #[test]
-    fn nothing_is_known_before_the_first_load() {
+    fn nothing_is_known_before_the_first_word() {
         let (set, now) = set();
         let subject = Uuid::new_v4();
         assert_eq!(set.check(subject, 0, now), Standing::Unknown);
-        set.load([], now);
+        set.heartbeat(now);
         assert_eq!(set.check(subject, 0, now), Standing::Valid);
     }
 
     #[test]
     fn epochs_before_the_raised_one_are_revoked_and_it_never_falls() {
-        let (set, now) = set();
         let subject = Uuid::new_v4();
-        set.load([(subject, 5)], now);
+        let (set, now) = loaded(&[(subject, 5)]);
         assert_eq!(set.check(subject, 4, now), Standing::Revoked);
         assert_eq!(set.check(subject, 5, now), Standing::Valid);
-        set.revoke(subject, 3, now);
+        set.revoke(subject, 3, END);
         assert_eq!(set.check(subject, 4, now), Standing::Revoked);
         assert_eq!(set.check(Uuid::new_v4(), 0, now), Standing::Valid);
     }
 
     #[test]
     fn silence_makes_it_unknown_but_a_revoked_token_stays_revoked() {
-        let (set, now) = set();
         let subject = Uuid::new_v4();
-        set.load([(subject, 1)], now);
+        let (set, now) = loaded(&[(subject, 1)]);
         let later = now + Duration::from_secs(1);
         assert_eq!(set.check(subject, 1, now + Duration::from_millis(999)), Standing::Valid);
         assert_eq!(set.check(subject, 1, later), Standing::Unknown);
@@ -210,18 +212,22 @@ mod tests {
     }
 
     #[test]
-    fn a_revocation_is_forgotten_with_its_last_token() {
-        let (set, now) = set();
-        let subject = Uuid::new_v4();
-        set.load([(subject, 1)], now);
-        set.forget_expired(now + Duration::from_hours(23));
-        assert_eq!(set.len(), 1);
-        set.forget_expired(now + DAY);
+    fn a_full_set_knows_nothing_until_revocations_end_with_their_tokens() {
+        let subjects: Vec<_> = (0..3).map(|_| (Uuid::new_v4(), 1)).collect();
+        let (set, now) = loaded(&subjects);
+        assert_eq!(set.check(Uuid::new_v4(), 0, now), Standing::Unknown);
+        // The last token of one of them lives on.
+        let lasting = subjects[0].0;
+        set.revoke(lasting, 1, END + 1);
+        set.revoke(lasting, 2, END);
+        let end = DateTime::from_timestamp(END, 0).unwrap();
+        set.forget_expired(end - TimeDelta::seconds(1));
+        assert_eq!((set.len(), set.is_fresh(now)), (3, false));
+        set.forget_expired(end);
+        assert_eq!((set.len(), set.is_fresh(now)), (1, true));
+        assert_eq!(set.check(lasting, 1, now), Standing::Revoked);
+        assert_eq!(set.check(subjects[1].0, 1, now), Standing::Valid);
+        set.forget_expired(end + TimeDelta::seconds(1));
         assert!(set.is_empty());
-
-        let eternal = RevocationSet::new(Duration::from_secs(1), None);
-        eternal.load([(subject, 1)], now);
-        eternal.forget_expired(now + DAY * 1000);
-        assert_eq!(eternal.len(), 1);
     }
 }
