@@ -21,7 +21,7 @@ use rota_proto::{
 use rota_runtime::{Clock, Rpc};
 use tokio::sync::Semaphore;
 
-use crate::{config::Config, limits::AddressLimits, trust::Trust};
+use crate::{config::Config, extract::Awaited, limits::AddressLimits, trust::Trust};
 
 /// The largest answer of a service, in bytes: the lists that Mender gives in one piece hold up
 /// to 10,000 rows, and a deployment's device list every id.
@@ -51,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) limits: AddressLimits,
     /// One for each request under way.
     pub(crate) places: Semaphore,
+    /// One of those for each body that is waited for.
+    pub(crate) awaited: Awaited,
     /// One for each upload or download under way.
     pub(crate) transfers: Arc<Semaphore>,
     clients: Clients,
@@ -64,6 +66,7 @@ impl App {
             trust: Arc::new(trust),
             limits: AddressLimits::new(&config),
             places: Semaphore::new(config.max_requests.get().min(Semaphore::MAX_PERMITS)),
+            awaited: Awaited::new(config.max_requests),
             transfers: Arc::new(Semaphore::new(
                 config.max_transfers.get().min(Semaphore::MAX_PERMITS),
             )),

@@ -30,6 +30,7 @@ mod links;
 mod management;
 mod metrics;
 mod router;
+mod shares;
 mod trust;
 
 use std::sync::Arc;

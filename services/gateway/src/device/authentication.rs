@@ -12,7 +12,7 @@ use rota_rest::device as rest;
 use crate::{
     app::App,
     error::Problem,
-    extract::{Who, expect_json, read},
+    extract::{Allowance, Who, expect_json, read},
 };
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-men-signature");
@@ -32,7 +32,7 @@ pub(crate) async fn authenticate(
 ) -> Result<Response, Problem> {
     app.limits.auth_request(request.extensions())?;
     let (parts, body) = request.into_parts();
-    let body = read(&parts.headers, body).await?;
+    let body = read(&app, &parts, body, Allowance::PROOF).await?;
     expect_json(&parts.headers)?;
     let signature = parts.headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
     let request = AuthenticateRequest {

@@ -7,7 +7,7 @@ mod path;
 mod query;
 
 pub(crate) use self::{
-    body::{Lenient, expect_json, read},
+    body::{Allowance, Awaited, Lenient, expect_json, read},
     caller::Who,
     paging::{HistoryPaging, Paging, PagingParameters, ReleasePaging, total_count},
     path::{Id, Path},

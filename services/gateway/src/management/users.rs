@@ -15,7 +15,7 @@ use crate::{
     app::App,
     convert::users as convert,
     error::Problem,
-    extract::{Lenient, Path, Query, Who, expect_json, read},
+    extract::{Allowance, Lenient, Path, Query, Who, expect_json, read},
     lenient,
 };
 
@@ -34,7 +34,7 @@ pub(crate) async fn login(
     let (parts, body) = request.into_parts();
     let (email, password) = basic(&parts.headers)
         .ok_or_else(|| Problem::unauthenticated("e-mail and password are needed", CHALLENGE))?;
-    let body = read(&parts.headers, body).await?;
+    let body = read(&app, &parts, body, Allowance::PROOF).await?;
     let mut login = rest::Login::default();
     if !body.is_empty() {
         expect_json(&parts.headers)?;

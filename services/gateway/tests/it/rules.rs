@@ -4,6 +4,7 @@ use axum::{
     body::Body,
     http::{Method, Request},
 };
+use futures::future::join_all;
 use rota_proto::{
     accounts::v1::LoginResponse,
     deployments::v1::ListDeploymentsResponse,
@@ -11,10 +12,13 @@ use rota_proto::{
 };
 use rota_types::ErrorCode;
 use serde_json::json;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::door::{Door, PATIENCE, Sent, with_body};
 
 const DEVICES: &str = "/api/management/v2/devauth/devices";
+const AUTH_REQUESTS: &str = "/api/devices/v1/authentication/auth_requests";
 const LIST: &str = "rota.deviceauth.v1.ManagementService/ListDevices";
 const COUNT: &str = "rota.deviceauth.v1.ManagementService/CountDevices";
 const AUTHENTICATE: &str = "rota.deviceauth.v1.DeviceService/Authenticate";
@@ -169,7 +173,7 @@ async fn an_address_that_asks_for_tokens_too_often_is_told_to_wait() {
     let door = Door::open_with(&flags).await;
     door.deviceauth.answers(AUTHENTICATE, AuthenticateResponse { token: "t".into() });
     let request = || {
-        let request = Request::post("/api/devices/v1/authentication/auth_requests");
+        let request = Request::post(AUTH_REQUESTS);
         with_body(request, Sent::Json(json!({})))
     };
     for _ in 0..2 {
@@ -201,14 +205,66 @@ async fn sign_ins_are_limited_by_the_address_that_a_trusted_proxy_names() {
     door.send_from("192.0.2.1:1", request("203.0.113.4")).await.expect(429);
 }
 
+/// An authentication request whose body does not come while the sender lives.
+fn slow() -> (Sender<std::io::Result<Vec<u8>>>, Request<Body>) {
+    let (sender, body) = channel(1);
+    let body = Body::from_stream(ReceiverStream::new(body));
+    (sender, Request::post(AUTH_REQUESTS).body(body).unwrap())
+}
+
+#[tokio::test]
+async fn one_address_cannot_fill_the_places_with_bodies_that_do_not_come() {
+    let door = Door::open_with(&["--max-requests", "8"]).await;
+    door.deviceauth.answers(AUTHENTICATE, AuthenticateResponse { token: "t".into() });
+    door.deviceauth.answers(COUNT, CountDevicesResponse { count: 1 });
+    let (senders, requests): (Vec<_>, Vec<_>) = (0..8).map(|_| slow()).unzip();
+    let first = join_all(requests.into_iter().map(|slow| door.send_from("192.0.2.1:1", slow)));
+    tokio::pin!(first);
+    let others = async {
+        let whole = with_body(Request::post(AUTH_REQUESTS), Sent::Json(json!({})));
+        door.send_from("198.51.100.1:1", whole).await.expect(200);
+        door.as_person(Request::get(format!("{DEVICES}/count")), ()).await.expect(200);
+        // Nor the places of bodies that are late for good reason.
+        let (sender, late) = slow();
+        let late = door.send_from("198.51.100.1:1", late);
+        let (answer, ()) = tokio::join!(late, async move { drop(sender) });
+        answer.expect(415);
+    };
+    tokio::select! {
+        biased;
+        _ = &mut first => panic!("the bodies have not come"),
+        () = others => {}
+    }
+    drop(senders);
+    let answers = first.await;
+    let refused: Vec<_> = answers.iter().filter(|it| it.status.as_u16() == 429).collect();
+    assert_eq!(refused.len(), 6);
+    assert_eq!(refused[0].header("retry-after"), "1");
+    // What was held is given back.
+    let (sender, late) = slow();
+    let late = door.send_from("192.0.2.1:1", late);
+    let (answer, ()) = tokio::join!(late, async move { drop(sender) });
+    answer.expect(415);
+}
+
+#[tokio::test]
+async fn a_proof_that_is_longer_than_any_is_413() {
+    let door = Door::open().await;
+    door.deviceauth.answers(AUTHENTICATE, AuthenticateResponse { token: "t".into() });
+    let request = |size: usize| {
+        let body = Sent::Text("application/json", "x".repeat(size));
+        with_body(Request::post(AUTH_REQUESTS), body)
+    };
+    door.send(request(64 << 10)).await.expect(200);
+    door.send(request((64 << 10) + 1)).await.expect(413);
+}
+
 #[tokio::test]
 async fn more_requests_than_there_are_places_for_are_told_to_come_again() {
     let door = Door::open_with(&["--max-requests", "1"]).await;
     door.deviceauth.answers(COUNT, CountDevicesResponse { count: 1 });
     // A body that does not come keeps the only place.
-    let (sender, body) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-    let body = Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(body));
-    let slow = Request::post("/api/devices/v1/authentication/auth_requests").body(body).unwrap();
+    let (sender, slow) = slow();
     let count = || door.as_person(Request::get(format!("{DEVICES}/count")), ());
     let first = door.send(slow);
     tokio::pin!(first);
@@ -228,9 +284,7 @@ async fn more_requests_than_there_are_places_for_are_told_to_come_again() {
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_504() {
     let door = Door::open_with(&["--request-seconds", "0"]).await;
-    let (_sender, body) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-    let body = Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(body));
-    let slow = Request::post("/api/devices/v1/authentication/auth_requests").body(body).unwrap();
+    let (_sender, slow) = slow();
     let answer = tokio::time::timeout(PATIENCE, door.send(slow)).await.unwrap();
     answer.expect(504);
 }
@@ -240,7 +294,7 @@ async fn a_body_that_is_cut_is_400() {
     let door = Door::open().await;
     let chunks = [Ok(&b"{\"a\":"[..]), Err(std::io::Error::other("cut"))];
     let body = Body::from_stream(futures::stream::iter(chunks));
-    let request = Request::post("/api/devices/v1/authentication/auth_requests").body(body).unwrap();
+    let request = Request::post(AUTH_REQUESTS).body(body).unwrap();
     door.send(request).await.expect(400);
 }
 
