@@ -4,6 +4,7 @@ pub(crate) mod artifacts;
 pub(crate) mod deployments;
 pub(crate) mod device_deployments;
 pub(crate) mod devices;
+mod form;
 pub(crate) mod groups;
 pub(crate) mod inventory;
 pub(crate) mod releases;

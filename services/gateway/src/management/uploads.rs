@@ -10,7 +10,6 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use rota_proto::deployments::v1::{UploadEnd, UploadHead, UploadRequest, upload_request::Part};
 use rota_rest::artifacts as rest;
 use rota_runtime::within;
@@ -19,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use uuid::Uuid;
 
+use super::form::{Progress, in_pieces};
 use crate::{app::App, error::Problem, extract::Who};
 
 /// The largest part besides the file, in bytes (server API: a description has up to 4096).
@@ -44,8 +44,11 @@ pub(crate) async fn upload(
 ) -> Result<Response, Problem> {
     let place = Arc::clone(&app.transfers).try_acquire_owned();
     let _place = place.map_err(|_| Problem::unavailable("too many transfers are under way"))?;
+    let (parts, body) = request.into_parts();
+    let (body, progress) = in_pieces(body);
+    let request = axum::extract::Request::from_parts(parts, body);
     let form = Multipart::from_request(request, &()).await.map_err(|_| not_a_form())?;
-    let mut form = Form { form, idle: app.config.transfer_idle_seconds };
+    let mut form = Form { form, pace: Pace { idle: app.config.transfer_idle_seconds, progress } };
     let id = send(&app, &who, &mut form).await?;
     let location = format!("/api/management/v1/deployments/artifacts/{id}");
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
@@ -89,38 +92,56 @@ impl<E: Into<Problem>> From<E> for Cut {
 
 struct Form {
     form: Multipart,
-    idle: Duration,
+    pace: Pace,
 }
 
 impl Form {
     async fn forward(&mut self, parts: Sender<UploadRequest>, max: u64) -> Result<(), Cut> {
-        let idle = self.idle;
+        let Self { form, pace } = self;
         let mut head = UploadHead::default();
         for _ in 0..MAX_FIELDS {
-            let Some(mut field) = self.next().await? else { break };
+            let Some(mut field) = pace.of(form.next_field()).await? else { break };
             match field.name() {
                 Some("artifact") => {
-                    send_part(&parts, Part::Head(head), idle).await?;
-                    send_file(&parts, &mut field, max, idle).await?;
+                    send_part(&parts, Part::Head(head), pace.idle).await?;
+                    send_file(&parts, &mut field, max, pace).await?;
                     drop(field);
-                    if self.next().await?.is_some() {
+                    if pace.of(form.next_field()).await?.is_some() {
                         return Err(Problem::invalid("the artifact must be the last part").into());
                     }
-                    return send_part(&parts, Part::End(UploadEnd {}), idle).await;
+                    return send_part(&parts, Part::End(UploadEnd {}), pace.idle).await;
                 }
-                Some("description") => head.description = text(&mut field, idle).await?,
-                Some("size") => head.size = Some(size(&text(&mut field, idle).await?)?),
+                Some("description") => head.description = text(&mut field, pace).await?,
+                Some("size") => head.size = Some(size(&text(&mut field, pace).await?)?),
                 Some("artifact_id") => {
-                    head.artifact_id = Some(artifact_id(&text(&mut field, idle).await?)?);
+                    head.artifact_id = Some(artifact_id(&text(&mut field, pace).await?)?);
                 }
-                _ => drop(text(&mut field, idle).await?),
+                _ => drop(text(&mut field, pace).await?),
             }
         }
         Err(Problem::invalid("the form has no part named artifact").into())
     }
+}
 
-    async fn next(&mut self) -> Result<Option<Field<'_>>, Problem> {
-        in_time(self.idle, self.form.next_field()).await
+/// How a form must move.
+struct Pace {
+    /// For each step.
+    idle: Duration,
+    progress: Progress,
+}
+
+impl Pace {
+    /// What the next step gives.
+    async fn of<T>(
+        &self,
+        step: impl Future<Output = Result<T, MultipartError>>,
+    ) -> Result<T, Problem> {
+        let Ok(given) = tokio::time::timeout(self.idle, step).await else {
+            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the upload stands still"));
+        };
+        let given = given.map_err(|_| Problem::invalid("the form is malformed or was cut"))?;
+        self.progress.made();
+        Ok(given)
     }
 }
 
@@ -136,43 +157,29 @@ async fn send_file(
     parts: &Sender<UploadRequest>,
     file: &mut Field<'_>,
     max: u64,
-    idle: Duration,
+    pace: &Pace,
 ) -> Result<(), Cut> {
     let mut taken = 0;
-    while let Some(chunk) = next_chunk(file, idle).await? {
+    while let Some(chunk) = pace.of(file.chunk()).await? {
         taken += chunk.len() as u64;
         if taken > max {
             return Err(Problem::too_large(max).into());
         }
-        send_part(parts, Part::Chunk(chunk.into()), idle).await?;
+        send_part(parts, Part::Chunk(chunk.into()), pace.idle).await?;
     }
     Ok(())
 }
 
-async fn text(field: &mut Field<'_>, idle: Duration) -> Result<String, Problem> {
+async fn text(field: &mut Field<'_>, pace: &Pace) -> Result<String, Problem> {
     let name = field.name().unwrap_or_default().to_owned();
     let mut text = Vec::new();
-    while let Some(chunk) = next_chunk(field, idle).await? {
+    while let Some(chunk) = pace.of(field.chunk()).await? {
         text.extend_from_slice(&chunk);
         if text.len() > MAX_FIELD {
             return Err(Problem::invalid(format!("{name}: at most {MAX_FIELD} bytes are allowed")));
         }
     }
     String::from_utf8(text).map_err(|_| Problem::invalid(format!("{name}: not UTF-8")))
-}
-
-async fn next_chunk(field: &mut Field<'_>, idle: Duration) -> Result<Option<Bytes>, Problem> {
-    in_time(idle, field.chunk()).await
-}
-
-async fn in_time<T>(
-    idle: Duration,
-    read: impl Future<Output = Result<T, MultipartError>>,
-) -> Result<T, Problem> {
-    match tokio::time::timeout(idle, read).await {
-        Ok(read) => read.map_err(|_| Problem::invalid("the form is malformed or was cut")),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the upload stands still")),
-    }
 }
 
 fn size(text: &str) -> Result<u64, Problem> {

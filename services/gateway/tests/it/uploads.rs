@@ -1,17 +1,26 @@
 //! Uploads: parts in their order, bytes as they come, nothing kept of what is cut.
 
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
 use axum::{
     body::Body,
     http::{Request, header},
 };
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use rota_proto::deployments::v1::{
     UploadHead, UploadRequest, UploadResponse, upload_request::Part,
 };
 use rota_types::{ErrorCode, Permission};
 use serde_json::json;
 
-use crate::door::{Answer, Door, person};
+use crate::door::{Answer, Door, PATIENCE, person};
 
 const PATH: &str = "/api/management/v1/deployments/artifacts";
 const UPLOAD: &str = "rota.deployments.v1.ArtifactService/Upload";
@@ -28,13 +37,16 @@ fn form(parts: &[(&str, &str)]) -> String {
 }
 
 async fn send(door: &Door, body: impl Into<Body>) -> Answer {
+    door.send(post(door, body)).await
+}
+
+fn post(door: &Door, body: impl Into<Body>) -> Request<Body> {
     let token = door.people.person(&person(Permission::Manage));
-    let request = Request::post(PATH)
+    Request::post(PATH)
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::CONTENT_TYPE, "multipart/form-data; boundary=X")
         .body(body.into())
-        .unwrap();
-    door.send(request).await
+        .unwrap()
 }
 
 /// What deployments was sent: the head, the bytes, and whether the end came.
@@ -103,6 +115,50 @@ async fn a_form_that_is_wrong_is_400_and_is_never_ended() {
     }
 }
 
+/// Neither is kept while its boundary, or the end of its part's head, is waited for.
+#[tokio::test]
+async fn a_form_without_an_end_in_sight_is_400_soon() {
+    let door = Door::open().await;
+    door.deployments.fails(UPLOAD, ErrorCode::Invalid, "the upload was cut");
+    for start in ["", "--X\r\nA: "] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&taken);
+        let rubbish = std::iter::repeat_with(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(Bytes::from_static(&[b'x'; 1 << 10]))
+        });
+        let pieces = [Ok::<_, std::io::Error>(Bytes::from(start))].into_iter().chain(rubbish);
+        // More never comes, so that whoever goes on to wait for it waits for good.
+        let body = stream::iter(pieces.take(1 << 10)).chain(stream::pending());
+        let sent = door.respond("192.0.2.1:1", post(&door, Body::from_stream(body)));
+        let answer = tokio::time::timeout(PATIENCE, sent).await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 400);
+        let taken = taken.load(Ordering::Relaxed);
+        assert!(taken <= 32, "{taken} KiB of {start:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_may_come_in_any_pieces() {
+    let door = Door::open().await;
+    door.deployments.answers(UPLOAD, UploadResponse { artifact_id: ID.into() });
+    let file = "0123456789\r\n--Y".repeat(2000);
+    let whole = Bytes::from(form(&[("description", "the first"), ("artifact", &file)]));
+    for size in [1, 3, 100, 20_000, whole.len()] {
+        // The first piece ends within the first boundary, and within the head of the part.
+        for first in [1, 40] {
+            let first = whole.slice(..first);
+            let rest = whole.slice(first.len()..);
+            let rest = rest.chunks(size).map(Bytes::copy_from_slice);
+            let pieces: Vec<_> = [first].into_iter().chain(rest).map(Ok::<_, Infallible>).collect();
+            send(&door, Body::from_stream(stream::iter(pieces))).await.expect(201);
+            let (head, bytes, ended) = sent(&door);
+            assert_eq!((head.description.as_str(), ended), ("the first", true));
+            assert!(bytes == file.as_bytes(), "{} bytes in pieces of {size}", bytes.len());
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_form_is_415() {
     let door = Door::open().await;
@@ -142,7 +198,7 @@ async fn a_connection_that_breaks_ends_nothing() {
     let whole = form(&[("artifact", &"x".repeat(1 << 16))]);
     let cut = Bytes::from(whole).slice(..1 << 15);
     let chunks = [Ok(cut), Err(std::io::Error::other("connection reset"))];
-    send(&door, Body::from_stream(futures::stream::iter(chunks))).await.expect(400);
+    send(&door, Body::from_stream(stream::iter(chunks))).await.expect(400);
     assert!(!sent(&door).2);
 }
 
@@ -154,13 +210,7 @@ async fn an_upload_that_stands_still_is_given_up() {
     let start = form(&[("artifact", "x")]);
     sender.send(Ok(Bytes::from(start).slice(..60))).await.unwrap();
     let body = Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(body));
-    let token = door.people.person(&person(Permission::Manage));
-    let request = Request::post(PATH)
-        .header(header::AUTHORIZATION, format!("Bearer {token}"))
-        .header(header::CONTENT_TYPE, "multipart/form-data; boundary=X")
-        .body(body)
-        .unwrap();
-    let answer = door.respond("192.0.2.1:1", request).await;
+    let answer = door.respond("192.0.2.1:1", post(&door, body)).await;
     assert_eq!(answer.status().as_u16(), 408);
     drop(sender);
 }
