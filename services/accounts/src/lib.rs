@@ -13,7 +13,8 @@
 //!
 //! Architecture invariants: whether an address is known cannot be told from a sign-in, neither
 //! by its answer nor by its time; a change of address, password or roles ends every other
-//! sign-in of that person; a person has at most ten.
+//! sign-in of that person; a person has at most ten, and what is revoked of them is bounded by
+//! as many rows for good, since a sign-in takes over the row and the epochs of one that is over.
 
 mod app;
 mod config;

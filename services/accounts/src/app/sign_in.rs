@@ -1,7 +1,7 @@
 //! People sign in and out.
 
 use rota_auth::{Person, UserClaims};
-use rota_types::{Actor, Caller, SessionId};
+use rota_types::{Actor, Caller};
 use secrecy::SecretString;
 
 use crate::{
@@ -10,10 +10,6 @@ use crate::{
     model::{Email, permissions},
     store::{Credentials, NewSession},
 };
-
-/// The epoch of people's tokens: a session ends once and for all, so that its tokens have but
-/// one.
-const EPOCH: u64 = 0;
 
 /// How long a sign-in shall hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,16 +58,14 @@ impl Accounts {
             Lasting::Forever => None,
         };
         let expires = lifetime.map(|lifetime| now + lifetime);
-        let session = NewSession { id: SessionId::mint(), now, expires };
-        if !self.0.store.begin_session(person, &session).await? {
-            return Err(Error::Unauthorized);
-        }
+        let begun = self.0.store.begin_session(person, &NewSession { now, expires }).await?;
+        let session = begun.ok_or(Error::Unauthorized)?;
         let holder = Person {
             tenant: person.tenant,
             user: person.user,
             email: email.as_str().to_owned(),
             permissions: permissions(&person.roles),
-            epoch: EPOCH,
+            epoch: u64::try_from(session.epoch).unwrap_or_default(),
         };
         tracing::info!(tenant = %person.tenant, user = %person.user, session = %session.id, "signed in");
         Ok(signing.mint_user(&UserClaims::new(session.id, holder, now, lifetime)))

@@ -7,7 +7,7 @@ use super::{Email, Role};
 
 /// How many sign-ins a person may have at a time (server API, tokens); one more ends the
 /// oldest.
-pub(crate) const MAX_SESSIONS: i64 = 10;
+pub(crate) const MAX_SESSIONS: usize = 10;
 
 /// A person who signs in.
 #[derive(Debug, Clone, PartialEq, Eq)]

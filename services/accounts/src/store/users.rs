@@ -167,7 +167,7 @@ impl Store {
         )
         .fetch_optional(&mut *tx)
         .await?;
-        sessions::end_others(&mut tx, id, None).await?;
+        sessions::leave_all(&mut tx, id).await?;
         sqlx::query!(
             "delete from accounts.sign_ins where tenant_id = $1 and user_id = $2",
             tenant.uuid(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use rota_proto::{
-    accounts::v1::{LoginRequest, LogoutRequest},
+    accounts::v1::{DeleteUserRequest, LoginRequest, LogoutRequest},
     trust::v1::{WatchRequest, trust_update::Update},
 };
 use rota_runtime::with_caller;
@@ -109,11 +109,70 @@ async fn the_eleventh_sign_in_ends_the_first() {
     world.clock.advance(TimeDelta::days(8));
     replica.login(ADMIN, PASSWORD).await.unwrap();
     assert!(!world.is_revoked(&tokens[1]).await);
-    let held: i64 = sqlx::query_scalar("select count(*) from accounts.sessions")
-        .fetch_one(&mut world.owner().await)
-        .await
-        .unwrap();
-    assert_eq!(held, 1);
+    assert_eq!(world.count("select count(*) from accounts.sessions").await, 10);
+    let alive =
+        "select count(*) from accounts.sessions where expires_at > to_timestamp(1800700000)";
+    assert_eq!(world.count(alive).await, 1);
+}
+
+/// What is revoked for good is held by every gateway for good.
+#[tokio::test]
+async fn endless_sign_ins_leave_no_more_than_a_person_may_have_at_a_time() {
+    let (world, replica) = World::start().await;
+    let endless = async |email: &str| {
+        world.clock.advance(TimeDelta::seconds(1));
+        let (email, password) = (email.to_owned(), PASSWORD.to_owned());
+        replica.send(LoginRequest { email, password, no_expiry: true }).await.unwrap()
+    };
+    let end = async |token: &str| {
+        let request = with_caller(Request::new(LogoutRequest {}), &caller(token));
+        replica.management.clone().logout(request).await.unwrap();
+    };
+    let mut tokens = Vec::new();
+    for _ in 0..30 {
+        tokens.push(endless(ADMIN).await);
+    }
+    for token in &tokens[..20] {
+        assert!(world.is_revoked(token).await);
+    }
+    for token in &tokens[20..] {
+        assert!(!world.is_revoked(token).await);
+    }
+    for _ in 0..30 {
+        let token = endless(ADMIN).await;
+        end(&token).await;
+        assert!(world.is_revoked(&token).await);
+    }
+    // Nor do those of people who come and go.
+    let admin = caller(&tokens[29]);
+    for turn in 0..5 {
+        let email = format!("{turn}@example.com");
+        let id = replica.add(&admin, &email, &[]).await.unwrap();
+        let left = endless(&email).await;
+        let request = with_caller(Request::new(DeleteUserRequest { id }), &admin);
+        replica.management.clone().delete_user(request).await.unwrap();
+        assert!(world.is_revoked(&left).await);
+    }
+    let rows = world.count("select count(*) from accounts.revocations").await;
+    assert!(rows <= 11, "{rows} revocations for good");
+}
+
+/// Whoever takes a row over is somebody else, with whatever end their token has.
+#[tokio::test]
+async fn a_row_that_is_taken_over_lets_nobody_in_who_had_it_before() {
+    let (world, replica) = World::start().await;
+    let admin = replica.enter(ADMIN).await;
+    let id = replica.add(&admin, "bob@example.com", &[]).await.unwrap();
+    let bobs = replica.login("bob@example.com", PASSWORD).await.unwrap();
+    let request = with_caller(Request::new(DeleteUserRequest { id }), &admin);
+    replica.management.clone().delete_user(request).await.unwrap();
+    let anns = replica.login(ADMIN, PASSWORD).await.unwrap();
+    assert_eq!(claims(&anns).session, claims(&bobs).session);
+    assert_ne!(claims(&anns).user, claims(&bobs).user);
+    assert!(world.is_revoked(&bobs).await && !world.is_revoked(&anns).await);
+    let request = with_caller(Request::new(LogoutRequest {}), &caller(&anns));
+    replica.management.clone().logout(request).await.unwrap();
+    assert!(world.is_revoked(&anns).await);
 }
 
 #[tokio::test]
