@@ -1,5 +1,7 @@
 //! What can go wrong here, and what its caller is told.
 
+use std::time::Duration;
+
 use rota_auth::PasswordError;
 use rota_types::{Coded, ErrorCode, InvalidPage};
 
@@ -25,6 +27,8 @@ pub(crate) enum Error {
     Duplicate,
     #[error("current password is not provided or not correct")]
     CurrentPassword,
+    #[error("the current password was tried too often")]
+    TooManyAttempts { wait: Duration },
     #[error("the password of another user cannot be changed")]
     PasswordOfAnother,
     #[error("user not found")]
@@ -68,6 +72,7 @@ impl Coded for Error {
             | Self::PasswordOfAnother => ErrorCode::Unprocessable,
             Self::UserNotFound | Self::TenantNotFound => ErrorCode::NotFound,
             Self::Forbidden => ErrorCode::Forbidden,
+            Self::TooManyAttempts { .. } => ErrorCode::TooMany,
             Self::Password(error) => error.code(),
             Self::Database(error) => rota_store::error_code(error),
             Self::Token(_) => ErrorCode::Unavailable,
@@ -78,6 +83,10 @@ impl Coded for Error {
     fn metadata(&self) -> Vec<(&'static str, String)> {
         match (self, self.code()) {
             (Self::Password(error), _) => error.metadata(),
+            (Self::TooManyAttempts { wait }, _) => {
+                let seconds = wait.as_secs() + 1;
+                vec![("retry_after_seconds", seconds.to_string())]
+            }
             (_, ErrorCode::Unavailable | ErrorCode::Timeout) => {
                 vec![("retry_after_seconds", BUSY_RETRY_SECONDS.to_string())]
             }

@@ -17,6 +17,7 @@
 //! as many rows for good, since a sign-in takes over the row and the epochs of one that is over.
 
 mod app;
+mod attempts;
 mod config;
 mod error;
 mod grpc;
@@ -36,7 +37,7 @@ use rota_trust::{OpenError, Trust};
 use tonic::service::Routes;
 
 pub use crate::config::Config;
-use crate::store::Store;
+use crate::{attempts::Attempts, store::Store};
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
@@ -71,7 +72,11 @@ struct Inner {
     db: Database,
     store: Store,
     trust: Trust,
+    /// For those who sign in.
     passwords: Passwords,
+    /// For those who are in already: they leave places to those who sign in.
+    changes: Passwords,
+    attempts: Attempts,
     clock: Arc<dyn Clock>,
 }
 
@@ -89,7 +94,10 @@ impl Accounts {
         let trust = Trust::open(db.clone(), Arc::clone(&clock), config.keys()).await?;
         let passwords = Passwords::new(config.password_cost, config.hashes_at_once())?;
         let store = Store::new(db.clone());
-        Ok(Self(Arc::new(Inner { config, db, store, trust, passwords, clock })))
+        let changes = passwords.yielding();
+        let attempts = Attempts::new();
+        let inner = Inner { config, db, store, trust, passwords, changes, attempts, clock };
+        Ok(Self(Arc::new(inner)))
     }
 }
 
@@ -104,6 +112,11 @@ impl Service for Accounts {
 
     fn tasks(&self, tasks: &Tasks) {
         tasks.spawn("accounts trust", self.0.trust.clone().run(tasks.token()));
+        let accounts = self.clone();
+        tasks.spawn_every("attempts at passwords", attempts::FORGET_INTERVAL, move || {
+            accounts.0.attempts.forget_old();
+            std::future::ready(())
+        });
     }
 
     fn checks(&self) -> Vec<Check> {

@@ -59,7 +59,7 @@ impl Accounts {
     pub(super) async fn prepare(&self, tenant: TenantId, new: NewPerson) -> Result<NewUser, Error> {
         let NewPerson { email, password, roles } = new;
         fit(&password, &email)?;
-        let password_hash = self.0.passwords.hash(password).await?;
+        let password_hash = self.0.changes.hash(password).await?;
         let now = self.0.clock.now();
         let id = UserId::mint();
         let user = User { tenant, id, email, roles, created: now, updated: now, last_login: None };
@@ -105,9 +105,10 @@ impl Accounts {
     ) -> Result<(), Error> {
         if edit.email.is_some() || edit.password.is_some() {
             let current = edit.current_password.take().ok_or(Error::CurrentPassword)?;
+            self.0.attempts.count(id)?;
             let stored = self.0.store.password_hash(tenant, id).await?;
             let stored = stored.ok_or(Error::UserNotFound)?;
-            if !self.0.passwords.verify(current, Some(stored)).await? {
+            if !self.0.changes.verify(current, Some(stored)).await? {
                 return Err(Error::CurrentPassword);
             }
         }
@@ -132,7 +133,7 @@ impl Accounts {
             Some(password) => {
                 let present = self.0.store.user(tenant, id).await?.ok_or(Error::UserNotFound)?;
                 fit(&password, email.as_ref().unwrap_or(&present.email))?;
-                Some(self.0.passwords.hash(password).await?)
+                Some(self.0.changes.hash(password).await?)
             }
         };
         let edit = Edit { email, password_hash, roles, kept };

@@ -96,6 +96,44 @@ async fn a_new_password_needs_the_present_one_and_ends_the_other_sign_ins() {
     replica.login(ADMIN, NEW_PASSWORD).await.unwrap();
 }
 
+/// With a token that was stolen the password cannot be guessed.
+#[tokio::test]
+async fn the_present_password_cannot_be_tried_for_ever() {
+    let (_world, replica) = World::start().await;
+    let admin = replica.enter(ADMIN).await;
+    let own = replica.me(&admin).await.unwrap().id;
+    for _ in 0..5 {
+        let edit = UpdateSelfRequest {
+            password: Some(NEW_PASSWORD.to_owned()),
+            current_password: Some("wrong horse".to_owned()),
+            ..Default::default()
+        };
+        let refused = replica.edit_self(&admin, edit).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Unprocessable);
+        let edit = UpdateUserRequest {
+            id: own.clone(),
+            email: Some("ann@example.com".to_owned()),
+            current_password: Some("wrong horse".to_owned()),
+            ..Default::default()
+        };
+        let refused = replica.edit(&admin, edit).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Unprocessable);
+    }
+    let right = UpdateSelfRequest {
+        password: Some(NEW_PASSWORD.to_owned()),
+        current_password: Some(PASSWORD.to_owned()),
+        ..Default::default()
+    };
+    let refused = replica.edit_self(&admin, right.clone()).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::TooMany);
+    assert!((1..=301).contains(&refused.retry_after_seconds().unwrap()), "{refused:?}");
+    // Others are not hindered, nor is signing in.
+    replica.add(&admin, "bob@example.com", &[]).await.unwrap();
+    let bob = replica.enter("bob@example.com").await;
+    replica.edit_self(&bob, right).await.unwrap();
+    replica.enter(ADMIN).await;
+}
+
 #[tokio::test]
 async fn a_new_address_is_the_one_to_sign_in_with() {
     let (world, replica) = World::start().await;

@@ -4,7 +4,7 @@ use axum::{
     Json,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{Extensions, HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -78,8 +78,10 @@ pub(crate) async fn me(State(app): State<App>, who: Who) -> Result<Json<rest::Us
 pub(crate) async fn update_me(
     State(app): State<App>,
     who: Who,
+    extensions: Extensions,
     Lenient(body): Lenient<rest::UserUpdate>,
 ) -> Result<StatusCode, Problem> {
+    count(&app, &extensions, &body)?;
     app.accounts().update_self(who.asks(convert::update_self(body)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -90,9 +92,15 @@ pub(crate) async fn update_me(
 pub(crate) async fn update_me_v2(
     app: State<App>,
     who: Who,
+    extensions: Extensions,
     body: Lenient<rest::UserUpdate>,
 ) -> Result<StatusCode, Problem> {
-    update_me(app, who, body).await
+    update_me(app, who, extensions, body).await
+}
+
+/// A change that proves itself with a password is as good a guess, and as costly, as a sign-in.
+fn count(app: &App, extensions: &Extensions, change: &rest::UserUpdate) -> Result<(), Problem> {
+    if change.current_password.is_some() { app.limits.sign_in(extensions) } else { Ok(()) }
 }
 
 /// Lists people.
@@ -144,8 +152,10 @@ pub(crate) async fn update(
     State(app): State<App>,
     who: Who,
     Path(id): Path<String>,
+    extensions: Extensions,
     Lenient(body): Lenient<rest::UserUpdate>,
 ) -> Result<StatusCode, Problem> {
+    count(&app, &extensions, &body)?;
     app.accounts().update_user(who.asks(convert::update(id, body)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -212,6 +212,29 @@ fn slow() -> (Sender<std::io::Result<Vec<u8>>>, Request<Body>) {
     (sender, Request::post(AUTH_REQUESTS).body(body).unwrap())
 }
 
+/// Whoever has a token may guess no more often than whoever has none.
+#[tokio::test]
+async fn a_change_that_is_proven_by_a_password_counts_as_a_sign_in() {
+    let users = "/api/management/v1/useradm/users";
+    for path in
+        [&format!("{users}/me"), "/api/management/v2/useradm/users/me", &format!("{users}/u")]
+    {
+        let door = Door::open_with(&["--sign-ins-burst", "1"]).await;
+        let refuses = |method: &str| {
+            let method = format!("rota.accounts.v1.ManagementService/{method}");
+            door.accounts.fails(&method, ErrorCode::Unprocessable, "wrong");
+        };
+        refuses("UpdateSelf");
+        refuses("UpdateUser");
+        let roles = json!({"roles": ["r"], "email": "a@example.com"});
+        let guess = json!({"password": "12345678", "current_password": "wrong"});
+        for status in [422, 429] {
+            door.as_person(Request::put(path), guess.clone()).await.expect(status);
+        }
+        door.as_person(Request::put(path), roles).await.expect(422);
+    }
+}
+
 #[tokio::test]
 async fn one_address_cannot_fill_the_places_with_bodies_that_do_not_come() {
     let door = Door::open_with(&["--max-requests", "8"]).await;

@@ -28,8 +28,8 @@ const MAX_PASSWORD_BYTES: usize = 1024;
 /// What is wrong with a password, or with asking now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// Too many sign-ins at once; come again in a second.
-    #[error("too many sign-ins at once")]
+    /// Too many at once; come again in a second.
+    #[error("too many passwords at once")]
     Busy,
     /// Longer than 1024 bytes.
     #[error("a password may have at most {MAX_PASSWORD_BYTES} bytes")]
@@ -99,6 +99,12 @@ impl Passwords {
             most: at_once.get() * (1 + WAITING_PER_SLOT),
             nobody,
         })
+    }
+
+    /// The same, for what can wait: it finds no place once half of those to compute and wait
+    /// are taken, so that the other half is left to the rest.
+    pub fn yielding(&self) -> Self {
+        Self { most: self.most.div_ceil(2), ..self.clone() }
     }
 
     /// Hashes a new password. The result (a PHC string) names its algorithm, cost and salt.
@@ -221,6 +227,33 @@ mod tests {
             assert!(waited.await.unwrap().is_ok());
         }
         assert!(passwords.hash("word".into()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_can_wait_leaves_half_of_the_places() {
+        let passwords = passwords(1);
+        let yielding = passwords.yielding();
+        let slot = Arc::clone(&passwords.slots).acquire_owned().await.unwrap();
+        let hash = async |passwords: Passwords| passwords.hash("word".into()).await;
+        let waiting: Vec<_> =
+            (0..passwords.most).map(|_| tokio::spawn(hash(yielding.clone()))).collect();
+        let (mut refused, mut admitted) = (0, Vec::new());
+        for waited in waiting {
+            tokio::task::yield_now().await;
+            if waited.is_finished() {
+                assert_eq!(waited.await.unwrap(), Err(PasswordError::Busy));
+                refused += 1;
+            } else {
+                admitted.push(waited);
+            }
+        }
+        assert_eq!((admitted.len(), refused), (9, 8));
+        let urgent = tokio::spawn(hash(passwords.clone()));
+        while passwords.inside.load(Ordering::Acquire) < 10 {
+            tokio::task::yield_now().await;
+        }
+        drop(slot);
+        assert!(urgent.await.unwrap().is_ok());
     }
 
     #[tokio::test]
