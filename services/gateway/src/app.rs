@@ -21,7 +21,10 @@ use rota_proto::{
 use rota_runtime::{Clock, Rpc};
 use tokio::sync::Semaphore;
 
-use crate::{config::Config, extract::Awaited, limits::AddressLimits, trust::Trust};
+use crate::{
+    config::Config, device::downloads::Downloads, extract::Awaited, limits::AddressLimits,
+    trust::Trust,
+};
 
 /// The largest answer of a service, in bytes: the lists that Mender gives in one piece hold up
 /// to 10,000 rows, and a deployment's device list every id.
@@ -55,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) awaited: Awaited,
     /// One for each upload or download under way.
     pub(crate) transfers: Arc<Semaphore>,
+    pub(crate) downloads: Downloads,
     clients: Clients,
 }
 
@@ -70,6 +74,7 @@ impl App {
             transfers: Arc::new(Semaphore::new(
                 config.max_transfers.get().min(Semaphore::MAX_PERMITS),
             )),
+            downloads: Downloads::new(),
             config,
             clients,
         }))

@@ -1,11 +1,11 @@
 //! Artifacts behind signed links, streamed through.
 
-use std::{fmt::Write, io, sync::Arc, time::Duration};
+use std::{fmt::Write, io, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -16,12 +16,78 @@ use rota_proto::deployments::v1::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Streaming;
+use uuid::Uuid;
 
 use super::stall;
-use crate::{app::App, convert::Malformed, error::Problem, extract::Who};
+use crate::{
+    app::App,
+    convert::Malformed,
+    edge::Arrival,
+    error::Problem,
+    extract::Who,
+    metrics,
+    shares::{Share, Shares},
+};
 
 /// What an Artifact calls itself.
 const CONTENT_TYPE: &str = "application/vnd.mender-artifact";
+
+/// A tenant gets none once it has more than so many times what is left: three quarters, where it
+/// is the only one.
+const TENANT_TIMES: usize = 3;
+
+/// Who has the places of downloads. A link is that of every device that was told in the same
+/// second, so that a place is its address's and its tenant's.
+pub(crate) struct Downloads {
+    addresses: Shares<IpAddr>,
+    tenants: Shares<Uuid>,
+}
+
+impl Downloads {
+    pub(crate) fn new() -> Self {
+        Self { addresses: Shares::new(), tenants: Shares::new() }
+    }
+}
+
+/// A place among the transfers.
+struct Place {
+    _transfer: OwnedSemaphorePermit,
+    _address: Option<Share<IpAddr>>,
+    tenant: Option<Share<Uuid>>,
+}
+
+impl Place {
+    fn take(app: &App, extensions: &Extensions) -> Result<Self, Problem> {
+        let transfer = Arc::clone(&app.transfers).try_acquire_owned();
+        let transfer =
+            transfer.map_err(|_| Problem::unavailable("too many transfers are under way"))?;
+        let address = Arrival::of(extensions).and_then(|arrival| arrival.address);
+        let address = address.map(|address| {
+            let left = app.transfers.available_permits();
+            app.downloads.addresses.take(address.for_limits(), left).ok_or_else(too_many)
+        });
+        Ok(Self { _transfer: transfer, _address: address.transpose()?, tenant: None })
+    }
+
+    /// Counts it as the tenant's, whose link has proven genuine.
+    fn belongs_to(&mut self, app: &App, tenant: Option<Uuid>) -> Result<(), Problem> {
+        let Some(tenant) = tenant else { return Ok(()) };
+        let left = app.transfers.available_permits().saturating_mul(TENANT_TIMES);
+        let share = app.downloads.tenants.take(tenant, left);
+        self.tenant = Some(share.ok_or_else(too_many)?);
+        Ok(())
+    }
+}
+
+fn too_many() -> Problem {
+    metrics::limited("downloads");
+    Problem::too_many(Duration::from_secs(1))
+}
+
+/// The tenant that a link names.
+fn tenant(query: &str) -> Option<Uuid> {
+    query.split('&').find_map(|pair| pair.strip_prefix("tenant="))?.parse().ok()
+}
 
 /// Downloads an Artifact. The link is the permission; ranges are served, so that a download
 /// that was cut goes on, and whoever has the file already is told so.
@@ -36,8 +102,7 @@ pub(crate) async fn download(
     who: Who,
     request: Request,
 ) -> Result<Response, Problem> {
-    let place = Arc::clone(&app.transfers).try_acquire_owned();
-    let place = place.map_err(|_| Problem::unavailable("too many transfers are under way"))?;
+    let mut place = Place::take(&app, request.extensions())?;
     let head_only = request.method() == Method::HEAD;
     let headers = request.headers();
     let wanted = DownloadRequest {
@@ -48,7 +113,7 @@ pub(crate) async fn download(
         if_none_match: list(headers, &header::IF_NONE_MATCH),
         head_only,
     };
-    let version = request.version();
+    let (version, tenant) = (request.version(), tenant(&wanted.query));
     drop(request);
     let mut parts = app.artifacts().download(who.asks(wanted)).await?.into_inner();
     let Some(DownloadResponse { part: Some(Part::Head(head)) }) = parts.message().await? else {
@@ -57,6 +122,7 @@ pub(crate) async fn download(
     if head_only || head.unsatisfiable || head.not_modified {
         return Ok(answer(&head, Body::empty()));
     }
+    place.belongs_to(&app, tenant)?;
     let chunks = chunks(parts, place, app.config.transfer_idle_seconds);
     let body = match version {
         Version::HTTP_2 => Body::from_stream(stall::limit(chunks, app.config.client_stall_seconds)),
@@ -80,7 +146,7 @@ fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 /// and what is counted against `idle` is the source's time alone.
 fn chunks(
     parts: Streaming<DownloadResponse>,
-    place: OwnedSemaphorePermit,
+    place: Place,
     idle: Duration,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
     // The place is given back when the body is dropped, sent to its end or not.

@@ -14,6 +14,7 @@ use rota_proto::deployments::v1::{
     DownloadHead, DownloadRequest, DownloadResponse, download_response::Part,
 };
 use rota_types::{Actor, ErrorCode};
+use uuid::Uuid;
 
 use crate::door::{Answer, Door, until};
 
@@ -170,4 +171,32 @@ async fn transfers_have_places_of_their_own_until_they_end() {
     assert_eq!(answer.header("retry-after"), "1");
     drop(first);
     until(async || get(&door, &[]).await.status.is_success()).await;
+}
+
+fn linked(tenant: &str) -> Request<Body> {
+    Request::get(format!("{PATH}?tenant={tenant}&expires=1")).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn no_address_and_no_tenant_takes_every_place() {
+    let door = Door::open_with(&["--max-transfers", "4"]).await;
+    door.deployments.streams(DOWNLOAD, &parts(head(), &[b"0123456789"]));
+    let [ours, others] = [(); 2].map(|()| Uuid::new_v4().to_string());
+    let mut unread = Vec::new();
+    for status in [200, 200, 429, 429] {
+        let response = door.respond("192.0.2.1:1", linked(&ours)).await;
+        assert_eq!(response.status().as_u16(), status);
+        unread.push(response);
+    }
+    assert_eq!(unread[3].headers()["retry-after"], "1");
+    // From elsewhere the tenant gets one more, and another tenant the last.
+    for (peer, tenant, status) in
+        [("192.0.2.2:1", &ours, 200), ("192.0.2.3:1", &ours, 429), ("192.0.2.3:1", &others, 200)]
+    {
+        let response = door.respond(peer, linked(tenant)).await;
+        assert_eq!(response.status().as_u16(), status, "{peer}");
+        unread.push(response);
+    }
+    drop(unread);
+    until(async || door.send(linked(&ours)).await.status.is_success()).await;
 }
