@@ -4,6 +4,21 @@ use std::{fmt, path::PathBuf};
 
 const SCHEME: &str = "pkcs11:";
 
+/// The attributes that say which key is meant. All others, known or not, may hold a secret.
+const SHOWN: [&str; 11] = [
+    "token",
+    "manufacturer",
+    "model",
+    "serial",
+    "slot-id",
+    "object",
+    "id",
+    "type",
+    "library-manufacturer",
+    "library-description",
+    "library-version",
+];
+
 /// A key as the configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyPlace {
@@ -51,9 +66,17 @@ impl TokenUri {
 
 impl fmt::Display for TokenUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The PIN is in the query; nothing there says which key is meant.
-        f.write_str(self.0.split('?').next().unwrap_or_default())
+        let (scheme, rest) = self.0.split_at(SCHEME.len());
+        let path = rest.split('?').next().unwrap_or_default();
+        let shown: Vec<_> = path.split(';').filter(|attribute| is_shown(attribute)).collect();
+        write!(f, "{scheme}{}", shown.join(";"))
     }
+}
+
+fn is_shown(attribute: &str) -> bool {
+    let (name, value) = attribute.split_once('=').unwrap_or_default();
+    // Nor is what follows a separator that does not belong there.
+    SHOWN.contains(&name) && !value.contains("pin-value")
 }
 
 impl fmt::Debug for TokenUri {
@@ -71,6 +94,17 @@ mod tests {
         let place = KeyPlace::from(PathBuf::from("PKCS11:token=t;object=o?pin-value=1234"));
         assert_eq!(place.to_string(), "PKCS11:token=t;object=o");
         assert!(!format!("{place:?}").contains("1234"));
+        for (address, shown) in [
+            ("object=o;pin-value=1234;type=private", "object=o;type=private"),
+            ("pin-value=1234;object=o?module-path=/lib/m.so", "object=o"),
+            ("object=o;PIN-VALUE=1234;token=t", "object=o;token=t"),
+            ("object=o;pin%2dvalue=1234", "object=o"),
+            ("token=t;object=o&pin-value=1234", "token=t"),
+            ("object=o;1234", "object=o"),
+        ] {
+            let place = KeyPlace::from(PathBuf::from(format!("pkcs11:{address}")));
+            assert_eq!(place.to_string(), format!("pkcs11:{shown}"), "{address}");
+        }
         let file = KeyPlace::from(PathBuf::from("/etc/pkcs11:x"));
         assert_eq!(file, KeyPlace::File("/etc/pkcs11:x".into()));
     }

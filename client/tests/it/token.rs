@@ -122,6 +122,26 @@ fn keys_in_a_token_identify_the_device_and_prove_it_inside_tls() {
     }
 }
 
+/// Mender's documentation has the PIN before the question mark.
+#[test]
+fn the_pin_may_stand_among_the_attributes() {
+    let token = WithToken::new();
+    token.add_key("EC:prime256v1", "key");
+    for address in [
+        format!("pkcs11:object=key;pin-value={PIN};type=private?module-path={MODULE}"),
+        format!("pkcs11:object=key;pin-value={PIN};module-path={MODULE}"),
+    ] {
+        let server = accepting();
+        let key = json!({"AuthPrivateKey": address});
+        let log = token.bootstrap(&json!({"ServerURL": server.url(), "Security": key}));
+        let requests = server.requests();
+        let request = requests.first().unwrap_or_else(|| panic!("{address}: {log}"));
+        verified_key(request, false);
+        let refused = token.0.run(&["bootstrap", "--forcebootstrap"]).stderr();
+        assert!(!log.contains(PIN) && !refused.contains(PIN), "{log}{refused}");
+    }
+}
+
 #[test]
 fn what_is_wrong_with_a_token_is_said() {
     let token = WithToken::new();
@@ -137,6 +157,10 @@ fn what_is_wrong_with_a_token_is_said() {
         (format!("object=key?module-path={MODULE}"), "add its PIN"),
         (format!("object=twin{query}"), "the token has several such private keys"),
         (format!("object=key?pin-value=4321&module-path={MODULE}"), "does not take the PIN"),
+        (
+            format!("object=key;pin-value=4321;color=red?module-path={MODULE}"),
+            "color is not known here",
+        ),
         (
             "object=key?module-path=/nowhere.so".to_owned(),
             "cannot load the PKCS#11 module /nowhere",

@@ -1,4 +1,7 @@
 //! `pkcs11:` addresses (RFC 7512).
+//!
+//! The standard has PIN and module behind the `?`. OpenSSL's engine takes them anywhere, and
+//! Mender's documentation puts the PIN before it, so both are understood.
 
 use std::{fs, path::PathBuf};
 
@@ -39,10 +42,10 @@ impl Address {
     pub(super) fn parse(text: &str) -> Result<Self, TokenError> {
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         let mut address = Self::default();
-        let attributes = path.split(';').map(|part| (part, false));
-        for (part, in_query) in attributes.chain(query.split('&').map(|part| (part, true))) {
+        // A query holds no plain semicolon but one that should be an ampersand.
+        for part in path.split(';').chain(query.split(['&', ';'])) {
             if !part.is_empty() {
-                address.take(part, in_query)?;
+                address.take(part)?;
             }
         }
         if address.object.is_none() && address.id.is_none() {
@@ -51,34 +54,37 @@ impl Address {
         Ok(address)
     }
 
-    fn take(&mut self, part: &str, in_query: bool) -> Result<(), TokenError> {
-        let problem = |what: &str| TokenError::Address(format!("{what} {part:?}"));
-        let (name, value) =
-            part.split_once('=').ok_or_else(|| TokenError::Address("a part lacks its =".into()))?;
+    /// Takes one attribute. What is wrong with it is said without its value, which may be a PIN.
+    fn take(&mut self, part: &str) -> Result<(), TokenError> {
+        let problem = |what: &str| Err(TokenError::Address(what.to_owned()));
+        let Some((name, value)) = part.split_once('=') else {
+            return problem("a part lacks its =");
+        };
         let bytes = decode(value)
             .ok_or_else(|| TokenError::Address(format!("{name} has a broken % sign")))?;
         let text = || {
             String::from_utf8(bytes.clone())
                 .map_err(|_| TokenError::Address(format!("{name} is no text")))
         };
-        match (name, in_query) {
-            ("token", false) => self.token = Some(text()?),
-            ("manufacturer", false) => self.manufacturer = Some(text()?),
-            ("model", false) => self.model = Some(text()?),
-            ("serial", false) => self.serial = Some(text()?),
-            ("slot-id", false) => {
-                self.slot = Some(text()?.parse().map_err(|_| problem("there is no slot"))?);
-            }
-            ("object", false) => self.object = Some(bytes),
-            ("id", false) => self.id = Some(bytes),
-            ("type", false) if bytes == b"private" => {}
-            ("type", false) => return Err(problem("a private key is needed, not")),
-            ("pin-value", true) => self.pin = Some(Pin::Value(text()?)),
-            ("pin-source", true) => self.pin = Some(Pin::Source(pin_file(&text()?)?)),
-            ("module-path", true) => self.module = Some(text()?.into()),
+        match name {
+            "token" => self.token = Some(text()?),
+            "manufacturer" => self.manufacturer = Some(text()?),
+            "model" => self.model = Some(text()?),
+            "serial" => self.serial = Some(text()?),
+            "slot-id" => match text()?.parse() {
+                Ok(slot) => self.slot = Some(slot),
+                Err(_) => return problem("slot-id is no number"),
+            },
+            "object" => self.object = Some(bytes),
+            "id" => self.id = Some(bytes),
+            "type" if bytes == b"private" => {}
+            "type" => return problem("a private key is needed: type=private"),
+            "pin-value" => self.pin = Some(Pin::Value(text()?)),
+            "pin-source" => self.pin = Some(Pin::Source(pin_file(&text()?)?)),
+            "module-path" => self.module = Some(text()?.into()),
             // They describe the module, and there is only one here.
-            ("library-manufacturer" | "library-description" | "library-version", false) => {}
-            (vendor, _) if vendor.starts_with("x-") => {}
+            "library-manufacturer" | "library-description" | "library-version" => {}
+            vendor if vendor.starts_with("x-") => {}
             _ => return Err(TokenError::Address(format!("{name} is not known here"))),
         }
         Ok(())
@@ -159,6 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn pin_and_module_may_stand_on_either_side_of_the_question_mark() {
+        for text in [
+            "object=o;pin-value=1234;type=private;module-path=/lib/m.so",
+            "pin-value=1234;object=o?module-path=/lib/m.so",
+            "object=o;module-path=/lib/m.so?pin-value=1234",
+            "object=o?pin-value=1234;module-path=/lib/m.so",
+        ] {
+            let address = Address::parse(text).unwrap();
+            assert_eq!(address.object.as_deref(), Some(&b"o"[..]), "{text}");
+            assert_eq!(address.pin().unwrap().as_deref(), Some("1234"), "{text}");
+            assert_eq!(address.module(|_| None), PathBuf::from("/lib/m.so"), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said_without_the_pin() {
         for bad in [
             "token=t",
@@ -167,8 +188,12 @@ mod tests {
             "object=%4",
             "object",
             "object=o;slot-id=x",
+            "object=o;slot-id=3&pin-value=secret",
+            "object=o;type=private&pin-value=secret",
+            "object=o;pin-value=secret%4",
+            "object=o;pin-value=secret;secret",
             "object=o?pin-source=|cat",
-            "object=o;pin-value=secret",
+            "object=o;pin-source=secret",
         ] {
             let Err(error) = Address::parse(bad) else { panic!("{bad}") };
             assert!(!error.to_string().contains("secret"), "{error}");
