@@ -138,10 +138,10 @@ pub(super) fn exchange(from: &Path, to: &Path) -> Result<bool, PayloadError> {
     }
 }
 
-/// Creates a folder, which must not be there.
-pub(super) fn make_folder(path: &Path, mode: u32) -> Result<(), PayloadError> {
+/// Creates a folder for its owner alone; it must not be there.
+pub(super) fn make_folder(path: &Path) -> Result<(), PayloadError> {
     use std::os::unix::fs::DirBuilderExt;
-    take(Step::MakeFolder(path), || fs::DirBuilder::new().mode(mode).create(path))
+    take(Step::MakeFolder(path), || fs::DirBuilder::new().mode(0o700).create(path))
 }
 
 /// Creates a symbolic link, which must not be there.

@@ -24,10 +24,17 @@ pub(super) fn missing(folder: &Path) -> Result<Vec<PathBuf>, PayloadError> {
 /// Creates them, the outermost first, synced.
 pub(super) fn make(folders: &[PathBuf]) -> Result<(), PayloadError> {
     for folder in folders {
-        disk::make_folder(folder, 0o755)?;
+        make_readable(folder)?;
         disk::sync_folder(disk::parent(folder)?)?;
     }
     Ok(())
+}
+
+/// Creates a folder that everybody may look into. What is installed is for the whole system,
+/// however careful the umask is with which a person or a unit has started the client.
+pub(super) fn make_readable(path: &Path) -> Result<(), PayloadError> {
+    disk::make_folder(path)?;
+    disk::set_mode(path, 0o755)
 }
 
 /// Removes those that [`make`] created and nobody else uses.

@@ -12,6 +12,7 @@ mod device;
 mod download;
 mod fake_server;
 mod hostile;
+mod modes;
 mod network;
 mod owed;
 mod payloads;

@@ -30,7 +30,7 @@ impl Store {
         }
         let other = self.other_path();
         disk::remove_tree(&other)?;
-        disk::make_folder(&other, 0o700)?;
+        disk::make_folder(&other)?;
         disk::sync_folder(&self.0)?;
         Ok(Project(other))
     }

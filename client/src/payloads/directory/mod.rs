@@ -118,7 +118,7 @@ impl<'a> Directory<'a> {
         folders::make(created)?;
 
         disk::check_space(parent, measure(self.open()?)?)?;
-        disk::make_folder(&other, 0o700)?;
+        disk::make_folder(&other)?;
         unpack(self.open()?, &other, &Owners::of_device())?;
         disk::sync_file_system(&other)?;
         notes::write(&self.workplace, STAGED, &disk::inode(&other)?)?;

@@ -17,6 +17,7 @@ use crate::payloads::{
     PayloadError,
     disk::{self, Attributes},
     files::refused,
+    folders,
 };
 
 /// More than any folder of a device has; bounds what is remembered of an archive.
@@ -121,7 +122,7 @@ fn make_folders(folder: &Path, path: &Path) -> Result<(), PayloadError> {
     for part in path.components() {
         whole.push(part);
         match disk::kind(&whole)? {
-            None => disk::make_folder(&whole, 0o755)?,
+            None => folders::make_readable(&whole)?,
             Some(found) if found.is_dir() => {}
             Some(_) => return Err(refused(format!("its archive has {} twice", path.display()))),
         }

@@ -1,0 +1,85 @@
+//! Who may look into what the client writes, whatever the umask it was started with.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+
+use rota_artifact::Builder;
+
+use crate::device::{Device, Finished};
+
+/// Runs a command of the client with a umask.
+fn run_with(umask: &str, device: &Device, arguments: &[&str]) -> Finished {
+    let client = device.command();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "umask $0; exec \"$@\"", umask]).arg(client.get_program());
+    shell.args(client.get_args()).args(arguments);
+    for (name, value) in client.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    Finished::of(&mut shell)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+/// Installs an Artifact by hand, and commits it.
+fn install(umask: &str, device: &Device, artifact: Builder) {
+    let path = device.path("artifact.mender");
+    fs::write(&path, artifact.device_type("board").threads(1).to_vec().unwrap()).unwrap();
+    for arguments in [&["install", path.to_str().unwrap()][..], &["commit"]] {
+        let ended = run_with(umask, device, arguments);
+        assert_eq!(ended.code(), Some(0), "{arguments:?}: {}", ended.stderr());
+    }
+}
+
+#[test]
+fn what_is_installed_is_readable_whatever_the_umask() {
+    let device = Device::new();
+    let single_file = Builder::module_image("single-file", "file")
+        .file_bytes("dest_dir", format!("{}\n", device.path("etc/inner").display()))
+        .file_bytes("filename", "motd\n")
+        .file_bytes("permissions", "644\n")
+        .file_bytes("motd", "new");
+    install("077", &device, single_file);
+
+    // The archive does not say what the folder around its file is like.
+    fs::create_dir_all(device.path("packing/inner")).unwrap();
+    device.write("packing/inner/file", "new");
+    fs::set_permissions(device.path("packing/inner/file"), fs::Permissions::from_mode(0o644))
+        .unwrap();
+    let archive = device.path("update.tar");
+    let mut tar = Command::new("tar");
+    tar.arg("-cf").arg(&archive).arg("-C").arg(device.path("packing")).arg("inner/file");
+    assert!(tar.status().unwrap().success());
+    let directory = Builder::module_image("directory", "folder")
+        .file(archive)
+        .file_bytes("dest_dir", format!("{}\n", device.path("srv/app").display()));
+    install("077", &device, directory);
+
+    for folder in ["etc", "etc/inner", "srv", "srv/app", "srv/app/inner"] {
+        assert_eq!(mode(&device.path(folder)), 0o755, "{folder}");
+    }
+    for file in ["etc/inner/motd", "srv/app/inner/file"] {
+        assert_eq!(mode(&device.path(file)), 0o644, "{file}");
+    }
+}
+
+#[test]
+fn modules_run_with_the_umask_that_the_client_was_given() {
+    let device = Device::new();
+    let artifact = || Builder::module_image("test", "new").file_bytes("content", "new");
+    for (umask, expected) in [("022", 0o755), ("027", 0o750)] {
+        device.add_script(
+            "share/modules/v3/test",
+            &format!(
+                r#"case "$1" in SupportsRollback) echo Yes ;; ArtifactInstall) mkdir {} ;; esac"#,
+                device.path(&format!("made-{umask}")).display()
+            ),
+        );
+        install(umask, &device, artifact());
+        assert_eq!(mode(&device.path(&format!("made-{umask}"))), expected);
+    }
+}
