@@ -42,6 +42,7 @@ pub mod modules;
 pub mod owed;
 pub mod payloads;
 pub mod power;
+pub mod private_files;
 pub mod process;
 pub mod progress;
 pub mod records;

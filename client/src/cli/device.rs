@@ -1,6 +1,6 @@
 //! The parts of the client, put together from the command line and the configuration.
 
-use std::{cell::OnceCell, fs, fs::File, path::PathBuf};
+use std::{cell::OnceCell, fs::File, path::PathBuf};
 
 use anyhow::Context;
 use rota_client::{
@@ -11,6 +11,7 @@ use rota_client::{
     log::{DeploymentLogs, Level, Log},
     modules::{ModuleSettings, UpdateModules},
     power::RebootCommand,
+    private_files,
     process::Mark,
     records::Software,
     runner::{Inventory, Runner, World},
@@ -71,7 +72,7 @@ impl Device {
     /// Makes sure that there is a place to write to and that the software has a name.
     pub(super) fn prepare(&mut self) -> anyhow::Result<Software> {
         let data = &self.paths.data;
-        fs::create_dir_all(data)
+        private_files::make_folder(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
         take_over(&mut self.store, &OldClient::new(&self.paths, &self.settings), &self.log)?;
         let bootstrap = self.paths.bootstrap_artifact();

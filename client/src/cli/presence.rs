@@ -13,6 +13,7 @@ use std::{
 use rota_client::{
     clock::{Clock, SystemClock},
     machine::Task,
+    private_files,
     wake::{Stopped, Wake},
 };
 use rustix::process::Pid;
@@ -31,7 +32,7 @@ pub(super) struct Seen {
 impl Presence {
     /// Takes the lock; `WouldBlock` if another daemon has it.
     pub(super) fn take(path: &Path) -> io::Result<Self> {
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        let file = private_files::open(path)?;
         file.try_lock()?;
         file.set_len(0)?;
         let presence = Self(file);
@@ -106,7 +107,20 @@ impl Clock for ShownClock<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    /// Whoever could open it could hold it, and keep the daemon from its work.
+    #[test]
+    fn nobody_else_can_open_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let _presence = Presence::take(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 
     #[test]
     fn a_daemon_is_seen_while_it_holds_the_file() {

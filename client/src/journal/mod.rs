@@ -23,7 +23,7 @@ use ring::digest::{SHA256, digest};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::records::Records;
+use crate::{private_files, records::Records};
 
 const CURRENT: &str = "rota-journal";
 const NEW: &str = "rota-journal.new";
@@ -271,11 +271,7 @@ impl Disk for Folder {
     }
 
     fn create(&mut self, name: &str) -> io::Result<File> {
-        let path = self.0.join(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => File::create_new(path),
-        }
+        private_files::create(&self.0.join(name))
     }
 
     fn sync_content(&mut self, name: &str) -> io::Result<()> {
@@ -321,9 +317,7 @@ impl FileStore {
     }
 
     fn open(&self, name: &str) -> Result<File, JournalError> {
-        let mut options = File::options();
-        let options = options.create(true).truncate(false).write(true);
-        options.open(self.folder.join(name)).map_err(|source| self.write_error(source))
+        private_files::open(&self.folder.join(name)).map_err(|source| self.write_error(source))
     }
 
     /// The file that whoever starts an update locks. On a read-only file system it can be locked if

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, Permissions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::Arc,
 };
@@ -21,9 +21,8 @@ use super::{
     Kind,
     token::{TlsKey, TokenKey},
 };
-use crate::{der, log::Log};
+use crate::{der, log::Log, private_files};
 
-const MODE: u32 = 0o600;
 const SEED_BYTES: usize = 32;
 
 /// Reads the key; a file's mode is narrowed to 0600, with a warning, if it is wider.
@@ -98,10 +97,10 @@ pub fn load_or_create(place: &KeyPlace, log: &Log) -> Result<DeviceKey, KeyError
 /// same: a device that cannot show who it is cannot be repaired from afar.
 fn read(path: &Path, log: &Log) -> Result<String, KeyError> {
     let failed = |source| KeyError::Read { path: path.display().to_string(), source };
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
-    if mode & !MODE != 0 {
-        let shown = path.display();
-        match fs::set_permissions(path, Permissions::from_mode(MODE)) {
+    let permissions = fs::metadata(path).map_err(failed)?.permissions();
+    if private_files::is_wide(&permissions) {
+        let (shown, mode) = (path.display(), permissions.mode() & 0o777);
+        match fs::set_permissions(path, Permissions::from_mode(private_files::MODE)) {
             Ok(()) => log.warning(format_args!("{shown} had mode {mode:o}; now 600")),
             Err(error) => log.warning(format_args!(
                 "{shown} has mode {mode:o}, which lets others read the key; \
@@ -134,11 +133,7 @@ pub(super) fn generate() -> Result<String, KeyError> {
 /// A key that was told to the server must not vanish with the next power cut.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("pem.new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = File::options().create_new(true).write(true).mode(MODE).open(&new)?;
+    let mut file = private_files::create(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)?;

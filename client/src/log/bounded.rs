@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{Level, deployment::line};
-use crate::time::rfc3339;
+use crate::{private_files, time::rfc3339};
 
 /// What a file holds at most. Servers take a log of 1,000,000 bytes; this leaves room for the notes
 /// that are sent with it.
@@ -48,7 +48,7 @@ impl BoundedFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         // What a power cut has left; most often nothing.
         let _ = fs::remove_file(path.with_file_name(NEW));
-        let file = File::options().create(true).append(true).open(path)?;
+        let file = private_files::open_to_append(path)?;
         let length = file.metadata()?.len();
         Ok(Self { file, path: path.to_owned(), length, missed: 0, retry_at: 0 })
     }
@@ -56,11 +56,7 @@ impl BoundedFile {
     fn shorten(&mut self) -> io::Result<()> {
         let content = shortened(&mut File::open(&self.path)?, self.length, self.missed)?;
         let new = self.path.with_file_name(NEW);
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = File::options().create_new(true).append(true).open(&new)?;
+        let mut file = private_files::create(&new)?;
         file.write_all(&content)?;
         // Else a power cut may leave an empty file under the old name.
         file.sync_all()?;
@@ -228,6 +224,21 @@ mod tests {
             talk.check();
         }
         assert!(!talk.path().with_file_name(NEW).exists());
+    }
+
+    #[test]
+    fn nobody_else_can_read_it_be_it_old_new_or_shortened() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let mut talk = Talk::new();
+        fs::write(talk.path(), "").unwrap();
+        fs::set_permissions(talk.path(), fs::Permissions::from_mode(0o644)).unwrap();
+        let mode = |talk: &Talk| fs::metadata(talk.path()).unwrap().permissions().mode() & 0o777;
+        let mut file = talk.open();
+        assert_eq!(mode(&talk), 0o600);
+        talk.say(&mut file, 9001);
+        assert!(talk.lines().len() < 9000);
+        assert_eq!(mode(&talk), 0o600);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Who may look into what the client writes, whatever the umask it was started with.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use rota_artifact::Builder;
+use serde_json::json;
 
 use crate::device::{Device, Finished};
 
@@ -32,6 +33,62 @@ fn install(umask: &str, device: &Device, artifact: Builder) {
     for arguments in [&["install", path.to_str().unwrap()][..], &["commit"]] {
         let ended = run_with(umask, device, arguments);
         assert_eq!(ended.code(), Some(0), "{arguments:?}: {}", ended.stderr());
+    }
+}
+
+/// What is in a folder, and in those in it, by its path from there.
+fn files(folder: &Path) -> BTreeMap<String, u32> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            files.extend(
+                self::files(&path).into_iter().map(|(n, mode)| (format!("{name}/{n}"), mode)),
+            );
+        } else {
+            files.insert(name, mode(&path));
+        }
+    }
+    files
+}
+
+/// A person with an everyday umask runs a command before the daemon has ever run.
+#[test]
+fn nobody_but_root_can_open_what_the_client_keeps() {
+    let device = Device::new();
+    device.configure(&json!({"DeviceTypeFile": device.path("device_type")}));
+    device.write("device_type", "device_type=board\n");
+    let data = device.path("data");
+    fs::remove_dir_all(&data).unwrap();
+    let commands: [&[&str]; 2] = [&["show-artifact"], &["bootstrap"]];
+    for command in commands {
+        assert_eq!(run_with("022", &device, command).code(), Some(0), "{command:?}");
+    }
+    assert_eq!(mode(&data), 0o700);
+    let artifact = Builder::module_image("test", "new").file_bytes("content", "new");
+    install("022", &device, artifact);
+    let open: Vec<_> = files(&data).into_iter().filter(|(_, mode)| mode & 0o077 != 0).collect();
+    assert!(open.is_empty(), "{open:?}");
+    for expected in ["mender-agent.pem", "rota-journal", "rota-journal.lock", "rota-update.lock"] {
+        assert!(files(&data).contains_key(expected), "{expected}");
+    }
+}
+
+/// An earlier client left them so; whoever could open one could hold it for ever.
+#[test]
+fn locks_that_anybody_could_take_are_narrowed() {
+    let device = Device::new();
+    let locks =
+        ["rota-journal.lock", "rota-update.lock"].map(|name| device.path("data").join(name));
+    for lock in &locks {
+        fs::write(lock, "").unwrap();
+        fs::set_permissions(lock, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let artifact = Builder::module_image("test", "new").file_bytes("content", "new");
+    install("022", &device, artifact);
+    for lock in &locks {
+        assert_eq!(mode(lock), 0o600, "{}", lock.display());
     }
 }
 
