@@ -11,10 +11,15 @@ use std::{
     path::Path,
 };
 
+use rustix::io::Errno;
+
 /// Of files: their owner reads and writes them.
 pub(crate) const MODE: u32 = 0o600;
 
 const FOLDER_MODE: u32 = 0o700;
+
+/// Links and folders around a new one; the kernel follows as many links.
+const MAX_STEPS: u32 = 40;
 
 /// Opens a file to write to, with what is in it. One that is not there is made.
 pub fn open(path: &Path) -> io::Result<File> {
@@ -50,22 +55,36 @@ pub(crate) fn is_wide(permissions: &Permissions) -> bool {
     permissions.mode() & 0o777 & !MODE != 0
 }
 
-/// Makes a folder with mode 0700 where there is none, and those around it as the umask has it.
+/// Makes a folder with mode 0700 where there is none, and those around it as the umask has it. The
+/// path may be a link that leads to nothing: on many devices the data folder is one, to a partition
+/// that is empty at the first start and after a factory reset.
 pub fn make_folder(path: &Path) -> io::Result<()> {
+    make(path, FOLDER_MODE, MAX_STEPS)
+}
+
+fn make(path: &Path, mode: u32, steps_left: u32) -> io::Result<()> {
+    let steps_left = steps_left.checked_sub(1).ok_or(Errno::LOOP)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+    match DirBuilder::new().mode(mode).create(path) {
         // What is in it must not vanish together with its name when the power fails.
         Ok(()) => File::open(parent)?.sync_all(),
         Err(_) if path.is_dir() => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(parent, 0o777, steps_left)?;
+            make(path, mode, steps_left)
+        }
+        Err(error) => match fs::read_link(path) {
+            Ok(target) => make(&parent.join(target), mode, steps_left),
+            // Something else has that name, or none can be made.
+            Err(_) => Err(error),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{io::Write, os::unix::fs::symlink};
 
     use super::*;
 
@@ -112,5 +131,21 @@ mod tests {
         assert_eq!(mode(&path), 0o755);
         fs::write(path.join("file"), "").unwrap();
         assert!(make_folder(&path.join("file")).is_err());
+    }
+
+    #[test]
+    fn links_that_lead_to_nothing_are_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("lib")).unwrap();
+        symlink("../data/mender", path("lib/mender")).unwrap();
+        symlink(path("partition"), path("data")).unwrap();
+        make_folder(&path("lib/mender")).unwrap();
+        assert_eq!(mode(&path("partition/mender")), 0o700);
+        make_folder(&path("lib/mender")).unwrap();
+
+        symlink("two", path("one")).unwrap();
+        symlink("one", path("two")).unwrap();
+        assert!(make_folder(&path("one")).is_err(), "it leads to itself");
     }
 }

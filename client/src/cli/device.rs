@@ -71,9 +71,7 @@ impl Device {
 
     /// Makes sure that there is a place to write to and that the software has a name.
     pub(super) fn prepare(&mut self) -> anyhow::Result<Software> {
-        let data = &self.paths.data;
-        private_files::make_folder(data)
-            .with_context(|| format!("cannot create the data folder {}", data.display()))?;
+        make_data_folder(&self.paths)?;
         take_over(&mut self.store, &OldClient::new(&self.paths, &self.settings), &self.log)?;
         let bootstrap = self.paths.bootstrap_artifact();
         let artifact_info = self.paths.artifact_info();
@@ -174,6 +172,12 @@ pub(super) fn paths(arguments: &Common) -> Paths {
         }
     }
     paths
+}
+
+pub(super) fn make_data_folder(paths: &Paths) -> anyhow::Result<()> {
+    let data = &paths.data;
+    private_files::make_folder(data)
+        .with_context(|| format!("cannot create the data folder {}", data.display()))
 }
 
 fn config_file(named: Option<&PathBuf>, default: PathBuf) -> ConfigFile {

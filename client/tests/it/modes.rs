@@ -1,6 +1,12 @@
 //! Who may look into what the client writes, whatever the umask it was started with.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Command,
+};
 
 use rota_artifact::Builder;
 use serde_json::json;
@@ -72,6 +78,26 @@ fn nobody_but_root_can_open_what_the_client_keeps() {
     assert!(open.is_empty(), "{open:?}");
     for expected in ["mender-agent.pem", "rota-journal", "rota-journal.lock", "rota-update.lock"] {
         assert!(files(&data).contains_key(expected), "{expected}");
+    }
+}
+
+/// A device whose data partition is new: `/var/lib/mender` leads to it, and nothing is there.
+#[test]
+fn a_data_folder_that_is_a_link_to_nothing_is_made() {
+    for command in [
+        &["bootstrap"][..],
+        &["setup", "--quiet", "--device-type", "board", "--server-url", "https://localhost"],
+    ] {
+        let device = Device::new();
+        device.write("device_type", "device_type=board\n");
+        device.configure(&json!({}));
+        fs::remove_dir_all(device.path("data")).unwrap();
+        symlink(device.path("partition/mender"), device.path("data")).unwrap();
+        let ended = run_with("022", &device, command);
+        assert_eq!(ended.code(), Some(0), "{command:?}: {}", ended.stderr());
+        assert_eq!(mode(&device.path("partition/mender")), 0o700, "{command:?}");
+        let file = if command[0] == "setup" { "device_type" } else { "mender-agent.pem" };
+        assert!(device.path("partition/mender").join(file).exists(), "{command:?}");
     }
 }
 

@@ -96,6 +96,9 @@ pub(super) fn run(common: &Common, flags: &Flags) -> anyhow::Result<Exit> {
     }
 
     config.change(&answers.changes());
+    if type_path.starts_with(&paths.data) {
+        device::make_data_folder(&paths)?;
+    }
     write_device_type(&type_path, &answers.device_type)?;
     config.write(&config_path)?;
     if let Some(address) = answers.server_ip {
