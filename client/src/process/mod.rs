@@ -1,6 +1,7 @@
 //! Programs that the client starts: with a time limit, in a process group of their own, their
 //! output logged or kept.
 
+mod group;
 mod mark;
 mod output;
 
@@ -214,26 +215,37 @@ impl Running {
         }
     }
 
-    /// Ends the program and all that it has started: politely, then for certain.
+    /// Ends the program and all of its process group: politely, then for certain. What it has
+    /// started may outlive it, and must not work on against what comes next.
     pub fn end(&mut self) {
+        self.end_within(GRACE);
+    }
+
+    /// Waits so long after each request.
+    fn end_within(&mut self, grace: Duration) {
         for signal in [Signal::TERM, Signal::KILL] {
-            self.signal(signal);
+            // Fails only when the group is gone already.
+            let _ = kill_process_group(self.group(), signal);
             let asked = Instant::now();
-            while asked.elapsed() < GRACE {
-                if !matches!(self.try_wait(), Ok(None)) {
+            let mut pause = SHORTEST_LOOK;
+            while asked.elapsed() < grace {
+                if self.is_gone() {
                     return;
                 }
-                thread::sleep(LONGEST_LOOK);
+                thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_LOOK);
             }
         }
         // The kernel itself waits, for a disk or a network file system: nothing can end that.
     }
 
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // Fails only when the group is gone already.
-            let _ = kill_process_group(group, signal);
-        }
+    fn is_gone(&mut self) -> bool {
+        !matches!(self.try_wait(), Ok(None)) && !group::runs(self.group())
+    }
+
+    /// The group bears the program's number.
+    fn group(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     fn try_wait(&mut self) -> Result<Option<ExitStatus>, ProcessError> {
@@ -294,6 +306,24 @@ mod tests {
         let late = keep("sleep 600 & sleep 600", Duration::from_millis(50), &Wake::default());
         assert!(matches!(late, Err(ProcessError::TimedOut { .. })), "{late:?}");
         assert!(started.elapsed() < GRACE, "the children kept the pipes open");
+    }
+
+    /// The shell ends when it is asked to; what it has started does not.
+    #[test]
+    fn what_outlives_a_program_that_is_ended_is_ended_for_certain() {
+        let folder = tempfile::tempdir().unwrap();
+        let ready = folder.path().join("ready");
+        let script = format!("(trap '' TERM; touch {}; sleep 600) & sleep 600", ready.display());
+        let log = Log::new(Level::Error, Box::new(io::sink()));
+        let output = Output::Log { prefix: "" };
+        let mut running =
+            Running::start(&mut sh(&script), output, MINUTE, &Wake::default(), &log).unwrap();
+        while !ready.exists() {
+            assert!(running.look().unwrap().is_none());
+            thread::yield_now();
+        }
+        running.end_within(Duration::from_secs(2));
+        assert!(!group::runs(running.group()));
     }
 
     #[test]
