@@ -27,7 +27,8 @@ pub trait Publisher: Send + Sync + 'static {
     async fn holds(&self, receipt: Receipt, event: EventId) -> Result<bool, PublishError>;
 
     /// Counts connections to the broker: a change means that it was away, and may have lost
-    /// something. Constant where there is no broker.
+    /// something. Has changed before an event is acknowledged over the new connection. Constant
+    /// where there is no broker.
     fn connections(&self) -> u64;
 }
 

@@ -49,6 +49,7 @@ mod listener;
 mod migration;
 pub mod outbox;
 mod relay;
+mod replay;
 mod tx;
 
 pub use address::DatabaseAddress;

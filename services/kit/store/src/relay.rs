@@ -14,7 +14,10 @@ use sqlx::{PgConnection, types::Json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::Database;
+use crate::{
+    Database,
+    replay::{self, ReplayError},
+};
 
 /// How many events one round takes.
 const BATCH: i64 = 256;
@@ -45,6 +48,9 @@ const ROLL: Duration = Duration::from_hours(1);
 /// Wakes when this process commits events. A commit is not announced through Postgres
 /// (`notify` would make all such commits wait for each other); another process's events are
 /// found by looking, twice a second.
+///
+/// On every new connection to the broker it first marks what the broker lost as unpublished
+/// (see `replay.rs`), and publishes nothing before it knows.
 #[derive(Clone)]
 pub struct Relay {
     db: Database,
@@ -92,6 +98,17 @@ enum Unpublished {
     Unreadable(#[from] serde_json::Error),
     #[error(transparent)]
     Refused(#[from] PublishError),
+    #[error("the broker was away meanwhile, and may have lost it")]
+    Reconnected,
+}
+
+/// A connection to the broker on which it was found out what the broker had lost before.
+#[derive(Debug, Clone, Copy)]
+struct Checked {
+    /// Which connection it is, see [`Publisher::connections`].
+    connection: u64,
+    /// The era of the events that are published on it, see [`replay`].
+    era: i64,
 }
 
 /// What a round found.
@@ -113,21 +130,26 @@ impl Relay {
     /// Publishes until `stop`. Outages are waited out.
     pub async fn run(self, stop: CancellationToken) {
         let mut rolled = Instant::now();
-        let mut connections = 0;
+        let mut checked = None::<Checked>;
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.publisher.ready() => {}
             }
-            let now = self.publisher.connections();
-            if now != connections && self.replay_lost().await {
-                connections = now;
-            }
             if rolled.elapsed() > ROLL {
                 rolled = Instant::now();
                 self.roll_partitions().await;
             }
-            let wait = match self.round().await {
+            let connection = self.publisher.connections();
+            checked = match checked {
+                Some(on) if on.connection == connection => Some(on),
+                before => self.check(connection, before).await,
+            };
+            let round = match checked {
+                Some(on) => self.round(on).await,
+                None => Ok(Round::Stuck),
+            };
+            let wait = match round {
                 Ok(Round::Full) => continue,
                 Ok(Round::Done(wait)) => wait,
                 Ok(Round::Stuck) => PAUSE,
@@ -145,7 +167,7 @@ impl Relay {
     }
 
     /// Publishes what is due, once.
-    async fn round(&self) -> Result<Round, sqlx::Error> {
+    async fn round(&self, on: Checked) -> Result<Round, sqlx::Error> {
         let mut tx = self.db.runtime().begin().await?;
         let rows: Vec<Row> = sqlx::query_as(
             "select created_at, id, tenant_id, entity, entity_id, revision, kind, version, actor,
@@ -165,14 +187,15 @@ impl Relay {
         // Publishing may take longer than an idle transaction is otherwise allowed.
         sqlx::query("set local idle_in_transaction_session_timeout = 0").execute(&mut *tx).await?;
         let full = rows.len() == usize::try_from(BATCH).unwrap_or(usize::MAX);
-        let results = self.publish(rows).await;
-        let soonest = record(&mut tx, &results).await?;
+        let results = self.publish(on, rows).await;
+        let soonest = record(&mut tx, on, &results).await?;
         tx.commit().await?;
         self.measure(&results);
         let stuck = results.iter().any(|published| {
             matches!(
                 published.result,
-                Err(Unpublished::Refused(PublishError::Broker(_) | PublishError::Closed))
+                Err(Unpublished::Refused(PublishError::Broker(_) | PublishError::Closed)
+                    | Unpublished::Reconnected)
             )
         });
         Ok(match (stuck, full) {
@@ -196,7 +219,7 @@ impl Relay {
 
     /// Publishes rows: those of one entity one after the other, entities side by side. Rows
     /// that the round has no time for, or that follow one that failed, are left for the next.
-    async fn publish(&self, rows: Vec<Row>) -> Vec<Published> {
+    async fn publish(&self, on: Checked, rows: Vec<Row>) -> Vec<Published> {
         let started = Instant::now();
         let mut order = Vec::new();
         let mut entities: HashMap<(Uuid, String, String), Vec<Row>> = HashMap::new();
@@ -218,7 +241,7 @@ impl Relay {
                     }
                     let failures = u32::try_from(row.failures).unwrap_or(0);
                     let (created_at, id) = (row.created_at, row.id);
-                    let result = self.send(row).await;
+                    let result = self.send(on, row).await;
                     let failed = result.is_err();
                     results.push(Published { created_at, id, failures, result });
                     if failed {
@@ -235,64 +258,38 @@ impl Relay {
             .collect()
     }
 
-    async fn send(&self, row: Row) -> Result<Receipt, Unpublished> {
-        Ok(self.publisher.publish(&row.into_event()?).await?)
+    async fn send(&self, on: Checked, row: Row) -> Result<Receipt, Unpublished> {
+        let receipt = self.publisher.publish(&row.into_event()?).await?;
+        // An acknowledgement from before the broker went away, or from after: of which era the
+        // event is, nobody knows. It goes out once more.
+        if self.publisher.connections() != on.connection {
+            return Err(Unpublished::Reconnected);
+        }
+        Ok(receipt)
     }
 
-    /// Publishes again what the broker acknowledged and has no longer. `false`: it could not be
-    /// found out, and must be tried again.
-    async fn replay_lost(&self) -> bool {
+    /// Has what the broker acknowledged before this connection, and has no longer, published
+    /// again. `None`: whether there is such a thing could not be found out.
+    async fn check(&self, connection: u64, before: Option<Checked>) -> Option<Checked> {
         let schema = self.db.schema();
-        match self.mark_lost().await {
-            Ok(0) => true,
-            Ok(events) => {
-                tracing::warn!(schema, events, "the broker lost events: publishing them again");
-                true
+        let era: Result<i64, ReplayError> = async {
+            let lost = replay::mark_lost(&self.db, self.publisher.as_ref()).await?;
+            if lost > 0 {
+                tracing::warn!(schema, lost, "the broker lost events: publishing them again");
             }
+            match before {
+                Some(before) if lost == 0 => Ok(before.era),
+                _ => replay::begin_era(&self.db).await,
+            }
+        }
+        .await;
+        match era {
+            Ok(era) => Some(Checked { connection, era }),
             Err(error) => {
                 tracing::warn!(schema, %error, "cannot tell whether the broker lost events");
-                false
+                None
             }
         }
-    }
-
-    /// Marks what the broker lost as unpublished; returns how many events that are. A broker
-    /// that was restored, or crashed before its disk was synced, has lost its tail.
-    async fn mark_lost(&self) -> Result<u64, ReplayError> {
-        // Looks back in growing steps until the broker has what it should.
-        let mut back: i64 = 0;
-        let held = loop {
-            let row: Option<(Uuid, i64)> = sqlx::query_as(
-                "select id, sequence from outbox
-                 where sequence is not null and created_at > now() - interval '6 days'
-                 order by sequence desc offset $1 limit 1",
-            )
-            .bind(back)
-            .fetch_optional(self.db.runtime())
-            .await?;
-            let Some((id, sequence)) = row else {
-                if back == 0 {
-                    return Ok(0);
-                }
-                break 0;
-            };
-            let receipt = Receipt(u64::try_from(sequence).ok());
-            if self.publisher.holds(receipt, EventId(id)).await? {
-                break sequence;
-            }
-            back = (back * 2).max(1);
-        };
-        if back == 0 {
-            return Ok(0);
-        }
-        let again = sqlx::query(
-            "update outbox set published_at = null, sequence = null, next_attempt_at = now()
-             where sequence > $1 and created_at > now() - interval '6 days'",
-        )
-        .bind(held)
-        .execute(self.db.runtime())
-        .await?;
-        Ok(again.rows_affected())
     }
 
     async fn roll_partitions(&self) {
@@ -304,18 +301,10 @@ impl Relay {
     }
 }
 
-/// Why it is unknown whether the broker lost something.
-#[derive(Debug, thiserror::Error)]
-enum ReplayError {
-    #[error("outbox: {0}")]
-    Database(#[from] sqlx::Error),
-    #[error("broker: {0}")]
-    Broker(#[from] PublishError),
-}
-
 /// Writes down what became of the events. Returns when the first of the failed ones is due.
 async fn record(
     connection: &mut PgConnection,
+    on: Checked,
     results: &[Published],
 ) -> Result<Option<Duration>, sqlx::Error> {
     let (mut times, mut ids, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
@@ -344,13 +333,14 @@ async fn record(
         }
     }
     sqlx::query(
-        "update outbox set published_at = now(), sequence = done.sequence
+        "update outbox set published_at = now(), sequence = done.sequence, era = $4
          from unnest($1::timestamptz[], $2::uuid[], $3::bigint[]) as done (created_at, id, sequence)
          where outbox.created_at = done.created_at and outbox.id = done.id",
     )
     .bind(times)
     .bind(ids)
     .bind(sequences)
+    .bind(on.era)
     .execute(connection)
     .await?;
     Ok(soonest)

@@ -289,7 +289,9 @@ impl Publisher for NatsBus {
     }
 
     fn connections(&self) -> u64 {
-        self.0.connection.borrow().count
+        // The client counts before anything comes over the new connection; word of it, which
+        // `Connection` follows, may be later than the first acknowledgement.
+        self.0.client.statistics().connects.load(Ordering::Acquire)
     }
 }
 

@@ -74,7 +74,7 @@ async fn subscribe_with_prefix(
     Maker { fail, runs }
 }
 
-async fn append(db: &Database, tenant: TenantId, data: serde_json::Value) -> EventId {
+pub(crate) async fn append(db: &Database, tenant: TenantId, data: serde_json::Value) -> EventId {
     let mut tx = db.tenant(tenant).await.unwrap();
     let event = NewEvent::new(MADE, "1", 7, &data);
     let id = outbox::append(&mut tx, &Origin::service("test", "request"), &event).await.unwrap();
@@ -82,7 +82,10 @@ async fn append(db: &Database, tenant: TenantId, data: serde_json::Value) -> Eve
     id
 }
 
-fn relay(db: &Database, publisher: Arc<dyn Publisher>) -> (JoinHandle<()>, CancellationToken) {
+pub(crate) fn relay(
+    db: &Database,
+    publisher: Arc<dyn Publisher>,
+) -> (JoinHandle<()>, CancellationToken) {
     let stop = CancellationToken::new();
     (tokio::spawn(Relay::new(db, publisher).run(stop.clone())), stop)
 }
@@ -96,7 +99,7 @@ async fn unpublished(db: &Database) -> i64 {
 }
 
 /// Waits until something holds; fails after half a minute.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(10)).await;

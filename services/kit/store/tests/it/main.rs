@@ -4,6 +4,7 @@
 
 mod events;
 mod listener;
+mod losses;
 mod migrations;
 mod transactions;
 mod walls;
