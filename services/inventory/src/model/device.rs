@@ -6,10 +6,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use rota_types::DeviceId;
 use uuid::Uuid;
 
-use super::{
-    Attribute, GroupName, InvalidAttribute, Scope, Value,
-    attribute::{self, MAX_SCOPE_BYTES},
-};
+use super::{Attribute, GroupName, InvalidAttribute, Scope, Value, attribute::MAX_SCOPE_BYTES};
 
 /// A scope's attributes by name.
 pub type Attributes = BTreeMap<String, Held>;
@@ -277,25 +274,12 @@ pub struct Provision {
     pub revision: i64,
     /// The status.
     pub status: Status,
-    /// The identity data, see [`identity`].
+    /// The identity data, see [`identity`](fn@super::identity).
     pub identity: Attributes,
     /// When the device was first seen (UTC).
     pub created: DateTime<Utc>,
     /// When it last authenticated (UTC).
     pub check_in: Option<DateTime<Utc>>,
-}
-
-/// Identity data as attributes. It comes from devices that are accepted already, so nothing is
-/// refused: what is no attribute's value becomes one, and what has no name is left out.
-pub fn identity(stated: impl IntoIterator<Item = (String, Value)>) -> Attributes {
-    let taken = stated.into_iter().filter(|(name, value)| {
-        // The status is Rota's own word.
-        name != "status"
-            && attribute::check_name(name).is_ok()
-            && attribute::check_value(name, value).is_ok()
-    });
-    let held = |value: Value| Held { value: value.normalise(), description: None, time: None };
-    taken.map(|(name, value)| (name, held(value))).collect()
 }
 
 #[cfg(test)]
@@ -379,17 +363,5 @@ mod tests {
         assert_ne!(device.tags_etag, Some(first));
         assert_eq!(device.tags["a"].time, Some(noon()));
         assert_eq!(device.tags["b"].time, Some(later));
-    }
-
-    #[test]
-    fn identity_data_is_never_refused() {
-        let text = |text: &str| Value::Text(text.to_owned());
-        let attributes = identity([
-            ("mac".to_owned(), text("00:01")),
-            ("status".to_owned(), text("accepted")),
-            (String::new(), text("nameless")),
-            ("nul".to_owned(), text("\0")),
-        ]);
-        assert_eq!(names(&attributes), ["mac"]);
     }
 }

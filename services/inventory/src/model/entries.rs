@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     AttributeKey, Counted, Device, Edge, Scope, Term, TermPlace, Value,
     term::ID,
-    words::{self, MAX_DEVICE_WORDS},
+    words::{self, MAX_IDENTITY_WORDS, MAX_REPORTED_WORDS},
 };
 
 impl Device {
@@ -13,7 +13,7 @@ impl Device {
     pub(crate) fn terms(&self) -> BTreeMap<Term, TermPlace> {
         let id = AttributeKey::id().text(&self.id.to_string());
         let mut terms = BTreeMap::from([(Term::device(), TermPlace::ONLY), (id, TermPlace::ONLY)]);
-        let mut words = BTreeSet::new();
+        let (mut identity, mut reported) = (BTreeSet::new(), BTreeSet::new());
         for (scope, name, value) in self.attributes() {
             if name == ID {
                 continue;
@@ -27,12 +27,16 @@ impl Device {
                 };
                 terms.insert(element, place);
             }
-            if matches!(scope, Scope::Identity | Scope::Inventory | Scope::Tags) {
-                collect_words(&value, &mut words);
+            match scope {
+                Scope::Identity => collect_words(&value, MAX_IDENTITY_WORDS, &mut identity),
+                Scope::Inventory | Scope::Tags => {
+                    collect_words(&value, MAX_REPORTED_WORDS, &mut reported);
+                }
+                Scope::Monitor | Scope::System => {}
             }
         }
         let key = AttributeKey::words();
-        terms.extend(words.iter().map(|word| (key.word(word), TermPlace::ONLY)));
+        terms.extend(identity.union(&reported).map(|word| (key.word(word), TermPlace::ONLY)));
         if let Some(group) = &self.group {
             terms.extend(Term::of_group(group).map(|term| (term, TermPlace::ONLY)));
         }
@@ -77,14 +81,15 @@ impl Device {
     }
 }
 
-fn collect_words(value: &Value, into: &mut BTreeSet<String>) {
+/// Adds the words of a value, as long as there are fewer than `max`.
+fn collect_words(value: &Value, max: usize, into: &mut BTreeSet<String>) {
     let texts = match value {
         Value::Text(text) => std::slice::from_ref(text),
         Value::Texts(texts) => texts,
         _ => return,
     };
     for word in texts.iter().flat_map(|text| words::words(text)) {
-        if into.len() >= MAX_DEVICE_WORDS {
+        if into.len() >= max {
             return;
         }
         into.insert(word);

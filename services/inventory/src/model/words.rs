@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-/// The most words of one device that are indexed. A device with more is found by these.
-pub(super) const MAX_DEVICE_WORDS: usize = 512;
+/// The most words of one device's identity data that are indexed: anybody can send one.
+pub(super) const MAX_IDENTITY_WORDS: usize = 64;
+/// The most words of its inventory and tags. A device with more is found by these.
+pub(super) const MAX_REPORTED_WORDS: usize = 448;
 /// The most words of one query; the rest is ignored.
 const MAX_QUERY_WORDS: usize = 16;
 /// The longest word, in bytes; longer ones are indexed and sought by their beginning.

@@ -104,6 +104,31 @@ async fn identity_data_of_any_form_becomes_attributes() {
 }
 
 #[tokio::test]
+async fn an_identity_makes_few_rows_however_much_is_in_it() {
+    let house = House::build().await;
+    let tenant = house.tenant();
+    let members = |value: fn(usize) -> String, count: usize| {
+        let members: Vec<_> = (0..count).map(|n| format!("\"a{n}\":{}", value(n))).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let words = |count: usize| (0..count).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" ");
+    let identities = [
+        members(|n| format!("\"v{n}\""), 1200),
+        members(|_| format!("{:?}", (0..100).collect::<Vec<_>>()), 40),
+        format!("{{\"a\":\"{}\"}}", words(3000)),
+    ];
+    for identity in identities {
+        let device = DeviceId::mint();
+        tenant.provision_as(device, "pending", 1, &identity).await.unwrap();
+        let (terms, counts) = (house.rows("terms").await, house.rows("counts").await);
+        assert!(terms < 150 && counts < 100, "{terms} terms, {counts} counts of {identity:.40}");
+        tenant.provision_as(device, "accepted", 2, r#"{"mac":"1"}"#).await.unwrap();
+        tenant.delete(device).await.unwrap();
+        assert_eq!((house.rows("terms").await, house.rows("counts").await), (0, 0));
+    }
+}
+
+#[tokio::test]
 async fn words_that_make_no_sense_are_refused() {
     let house = House::build().await;
     let tenant = house.tenant();
