@@ -3,8 +3,9 @@
 use rota_types::{Coded, ErrorCode, InvalidPage};
 use sqlx::error::DatabaseError;
 
-use crate::model::{
-    InvalidAttribute, InvalidGroupName, InvalidPredicate, InvalidSearch, UnknownStatus,
+use crate::{
+    model::{InvalidAttribute, InvalidGroupName, InvalidPredicate, InvalidSearch, UnknownStatus},
+    store::devices::MAX_READ_BYTES,
 };
 
 /// The most devices that one call moves between groups.
@@ -43,6 +44,12 @@ pub enum Error {
     /// A search took too long.
     #[error("the search takes too long: narrow it down")]
     TooSlow,
+    /// The devices of a page are too large to be shown together.
+    #[error(
+        "the devices of this page hold more than {} MiB together: ask for fewer with per_page",
+        MAX_READ_BYTES >> 20
+    )]
+    LargePage,
     /// The caller may not do this.
     #[error("not allowed")]
     Forbidden,
@@ -98,7 +105,8 @@ impl Coded for Error {
             | Self::NoDevices
             | Self::TooManyDevices
             | Self::Expression(_)
-            | Self::TooSlow => ErrorCode::Invalid,
+            | Self::TooSlow
+            | Self::LargePage => ErrorCode::Invalid,
             Self::Forbidden => ErrorCode::Forbidden,
             Self::Decommissioned => ErrorCode::Unauthenticated,
             Self::NoDevice | Self::NoGroup | Self::NotMember => ErrorCode::NotFound,

@@ -40,7 +40,7 @@ impl Inventory {
         let in_memory = self.config.sorted_in_memory;
         let found =
             search::find(&mut tx, &asked, search.page, in_memory).await.map_err(too_slow)?;
-        let devices = devices::find_all(&mut tx, &found.ids).await?;
+        let devices = devices::find_all(&mut tx, &found.ids).await?.ok_or(Error::LargePage)?;
         tx.commit().await?;
         Ok(Devices { devices, total: found.total })
     }

@@ -28,6 +28,11 @@ impl Held {
     }
 }
 
+/// How much attributes hold, names and descriptions counted in.
+fn bytes(attributes: &Attributes) -> usize {
+    attributes.iter().map(|(name, held)| name.len() + held.bytes()).sum()
+}
+
 /// Where deviceauth stands with a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -139,9 +144,7 @@ impl Upload {
             let (scope, count) = (scope.word(), result.len());
             return Err(InvalidAttribute::TooMany { scope, count, max });
         }
-        if result.iter().map(|(name, held)| held.bytes() + name.len()).sum::<usize>()
-            > MAX_SCOPE_BYTES
-        {
+        if bytes(&result) > MAX_SCOPE_BYTES {
             return Err(InvalidAttribute::TooLarge { scope: scope.word() });
         }
         Ok(result)
@@ -227,6 +230,11 @@ impl Device {
         self.inventory.clear();
         self.touch(now);
         true
+    }
+
+    /// How much the device's attributes hold, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        [&self.identity, &self.inventory, &self.tags].into_iter().map(bytes).sum()
     }
 
     fn heard(&mut self, time: Option<DateTime<Utc>>) {

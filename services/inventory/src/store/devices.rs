@@ -12,6 +12,11 @@ use super::{
 };
 use crate::model::{Attributes, Device, GroupName};
 
+/// The most that devices which are read at a time may hold together, in bytes. In memory, and
+/// in the answer's forms one after the other, they take a small multiple of it. It is a page of
+/// 500 devices with 64 KiB each, the most that one text may have.
+pub(crate) const MAX_READ_BYTES: i64 = 32 << 20;
+
 struct Row {
     id: Uuid,
     revision: i64,
@@ -72,22 +77,43 @@ fn bad(
 
 /// A device.
 pub(crate) async fn find(tx: &mut TenantTx, id: DeviceId) -> Result<Option<Device>, sqlx::Error> {
-    Ok(find_all(tx, &[id.uuid()]).await?.pop())
+    Ok(find_all(tx, &[id.uuid()]).await?.and_then(|mut devices| devices.pop()))
 }
 
 /// The devices with these ids, in the order of the ids given; without those that are not there.
-pub(crate) async fn find_all(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<Device>, sqlx::Error> {
+/// `None`: they hold more than [`MAX_READ_BYTES`], and were not read.
+pub(crate) async fn find_all(
+    tx: &mut TenantTx,
+    ids: &[Uuid],
+) -> Result<Option<Vec<Device>>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
         r#"select id, revision, status, created_at, check_in_at, updated_at, tags_etag, group_name,
                   identity as "identity: Json<Loaded>", inventory as "inventory: Json<Loaded>",
                   tags as "tags: Json<Loaded>"
-           from inventory.devices where id = any($1) order by array_position($1, id)"#,
+           from (select *, sum(bytes) over () as read_bytes
+                 from inventory.devices where id = any($1)) d
+           where read_bytes <= $2 order by array_position($1, id)"#,
         ids,
+        MAX_READ_BYTES,
     )
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter().map(Device::try_from).collect()
+    if rows.is_empty() && !ids.is_empty() && is_too_much(tx, ids).await? {
+        return Ok(None);
+    }
+    rows.into_iter().map(Device::try_from).collect::<Result<_, _>>().map(Some)
+}
+
+async fn is_too_much(tx: &mut TenantTx, ids: &[Uuid]) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(bytes), 0) > $2 as "too_much!"
+           from inventory.devices where id = any($1)"#,
+        ids,
+        MAX_READ_BYTES,
+    )
+    .fetch_one(&mut **tx)
+    .await
 }
 
 /// A device, which nobody else changes until the transaction ends.
@@ -147,7 +173,8 @@ pub(crate) async fn save(
     sqlx::query!(
         "update inventory.devices
          set revision = $2, status = $3, created_at = $4, check_in_at = $5, updated_at = $6,
-             identity = $7, inventory = $8, tags = $9, tags_etag = $10, group_name = $11
+             identity = $7, inventory = $8, tags = $9, tags_etag = $10, group_name = $11,
+             bytes = $12
          where id = $1",
         after.id.uuid(),
         after.revision,
@@ -160,6 +187,7 @@ pub(crate) async fn save(
         Json(Stored::from(&after.tags)) as _,
         after.tags_etag,
         after.group.as_ref().map(GroupName::as_str),
+        i32::try_from(after.bytes()).unwrap_or(i32::MAX),
     )
     .execute(&mut **tx)
     .await?;

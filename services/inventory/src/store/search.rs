@@ -55,13 +55,17 @@ pub(crate) async fn find(
             [SortKey { key, descending }] if key.is_universal() => {
                 by_id(tx, conditions, slice, *descending).await?
             }
-            keys if total <= in_memory => {
-                let ids = by_id(tx, conditions, Slice::whole(total), false).await?;
-                let ids = slice.cut(sort(&devices::find_all(tx, &ids).await?, keys));
-                return Ok(Found { ids, total });
+            keys => {
+                if total <= in_memory
+                    && let Some(sorted) = by_reading(tx, conditions, total, keys).await?
+                {
+                    return Ok(Found { ids: slice.cut(sorted), total });
+                }
+                match keys {
+                    [key] => by_attribute(tx, conditions, slice, *key).await?,
+                    keys => by_attributes(tx, conditions, slice, keys).await?,
+                }
             }
-            [key] => by_attribute(tx, conditions, slice, *key).await?,
-            keys => by_attributes(tx, conditions, slice, keys).await?,
         },
         Sorting::Relevance { words, condition } => {
             by_relevance(tx, conditions, slice, words, *condition).await?
@@ -149,6 +153,17 @@ async fn by_id(
     sql::push_conditions(&mut query, conditions, met);
     query.push(" order by d.device_id");
     fetch(tx, query, descending != slice.from_end, slice.limit, slice.offset).await
+}
+
+/// All devices, sorted by what they are. `None`: they are too large for that.
+async fn by_reading(
+    tx: &mut TenantTx,
+    conditions: &[Condition],
+    total: i64,
+    keys: &[SortKey],
+) -> Result<Option<Vec<Uuid>>, sqlx::Error> {
+    let ids = by_id(tx, conditions, Slice::whole(total), false).await?;
+    Ok(devices::find_all(tx, &ids).await?.map(|devices| sort(&devices, keys)))
 }
 
 /// Sorts devices as the index would.

@@ -5,6 +5,7 @@
 mod attributes;
 mod groups;
 mod house;
+mod large;
 mod oracle;
 mod provisioning;
 mod search;
