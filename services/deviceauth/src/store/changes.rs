@@ -210,7 +210,7 @@ pub(super) async fn persist(
     change: &Change,
 ) -> Result<(), Error> {
     if change.takes_place {
-        limits::take_place(tx, device.id).await?;
+        limits::take_place(tx).await?;
     }
     if change.vanishes {
         delete(tx, device.id).await?;

@@ -1,7 +1,7 @@
 //! How many devices a tenant may accept.
 
 use rota_store::TenantTx;
-use rota_types::{DeviceId, TenantId};
+use rota_types::TenantId;
 
 use super::Store;
 use crate::error::Error;
@@ -52,8 +52,10 @@ impl Store {
 }
 
 /// Refuses when the tenant's places are taken. Where there is a limit, acceptances of one
-/// tenant pass here one after the other: each counts what those before it committed.
-pub(super) async fn take_place(tx: &mut TenantTx, device: DeviceId) -> Result<(), Error> {
+/// tenant pass here one after the other: each counts what those before it committed, in an
+/// index that has nothing else in it. The device that wants a place is not accepted yet and
+/// not counted.
+pub(super) async fn take_place(tx: &mut TenantTx) -> Result<(), Error> {
     let tenant = tx.tenant().uuid();
     let limit = sqlx::query_scalar!(
         "select max_devices from deviceauth.device_limits where tenant_id = $1 for update",
@@ -64,9 +66,8 @@ pub(super) async fn take_place(tx: &mut TenantTx, device: DeviceId) -> Result<()
     let Some(limit) = limit else { return Ok(()) };
     let taken = sqlx::query_scalar!(
         "select count(*) from deviceauth.devices
-         where tenant_id = $1 and status = 'accepted' and not decommissioning and id <> $2",
+         where tenant_id = $1 and status = 'accepted' and not decommissioning",
         tenant,
-        device.uuid(),
     )
     .fetch_one(&mut **tx)
     .await?;
