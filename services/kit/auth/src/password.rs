@@ -103,6 +103,7 @@ impl Passwords {
 
     /// The same, for what can wait: it finds no place once half of those to compute and wait
     /// are taken, so that the other half is left to the rest.
+    #[must_use]
     pub fn yielding(&self) -> Self {
         Self { most: self.most.div_ceil(2), ..self.clone() }
     }
