@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Request, Response, request};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tonic::{Code, Status, body::Body};
 
 use super::{
@@ -20,6 +20,10 @@ use super::{
     retry::{self, Budget},
 };
 use crate::{metrics, server::timeout, trace};
+
+/// The longest answer that is held in memory until its end: the largest message that a client
+/// of ours decodes, the gateway's 64 MiB, and its frame.
+const MAX_HELD_BYTES: usize = (64 << 20) + 5;
 
 /// Where calls go.
 #[derive(Clone)]
@@ -93,7 +97,7 @@ impl Outbound {
     }
 
     /// One try, up to the last byte of the answer: a replica that dies between its head and
-    /// its end has not answered.
+    /// its end has not answered. What is longer than any client would take is not held.
     async fn attempt(
         &self,
         parts: &request::Parts,
@@ -101,7 +105,13 @@ impl Outbound {
     ) -> Result<Response<Body>, StdError> {
         let request = Request::from_parts(parts.clone(), Body::new(Full::new(body)));
         let (head, body) = self.transport.call(request).await?.into_parts();
-        let body = body.collect().await?;
+        let body = match Limited::new(body, MAX_HELD_BYTES).collect().await {
+            Ok(body) => body,
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Ok(Status::out_of_range("the answer is too large").into_http());
+            }
+            Err(error) => return Err(error),
+        };
         let trailers = body.trailers().cloned();
         let body = Full::new(body.to_bytes()).with_trailers(std::future::ready(trailers.map(Ok)));
         Ok(Response::from_parts(head, Body::new(body)))

@@ -1,9 +1,18 @@
 //! One behaviour suite, run in this process and over mutual TLS: both are the same to a
 //! service.
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use futures::TryStreamExt;
+use axum::Router;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use rota_runtime::{
     Failure, Mesh, Rpc, Tasks, idempotent,
     rpc::{self, connect, connect_insecure},
@@ -123,19 +132,19 @@ async fn the_other_side_is_told_the_deadline(setting: Setting) {
 }
 
 async fn idempotent_calls_are_tried_again(setting: Setting) {
-    setting.sample.busy.store(2, std::sync::atomic::Ordering::SeqCst);
+    setting.sample.busy.store(2, Ordering::SeqCst);
     client(&setting.rpc).check(idempotent(told("ok"))).await.unwrap();
     assert_eq!(setting.sample.calls(), 3);
 }
 
 async fn other_calls_are_not(setting: Setting) {
-    setting.sample.busy.store(1, std::sync::atomic::Ordering::SeqCst);
+    setting.sample.busy.store(1, Ordering::SeqCst);
     let status = client(&setting.rpc).check(told("ok")).await.unwrap_err();
     assert_eq!((status.code(), setting.sample.calls()), (Code::Unavailable, 1));
 }
 
 async fn retries_end(setting: Setting) {
-    setting.sample.busy.store(u32::MAX, std::sync::atomic::Ordering::SeqCst);
+    setting.sample.busy.store(u32::MAX, Ordering::SeqCst);
     let status = client(&setting.rpc).check(idempotent(told("ok"))).await.unwrap_err();
     assert_eq!((status.code(), setting.sample.calls()), (Code::Unavailable, 4));
 }
@@ -203,4 +212,25 @@ async fn services_may_call_each_other_before_they_exist() {
     assert_eq!(status.code(), Code::Unavailable);
     mesh.fill("late", Sample::default().routes());
     assert!(client(&rpc).check(Request::new(told("ok"))).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_anybody_takes_is_not_collected() {
+    static MEBIBYTE: [u8; 1 << 20] = [0; 1 << 20];
+    let taken = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&taken);
+    let answer = move || {
+        let counted = Arc::clone(&counted);
+        let pieces = stream::iter(0..256).map(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Infallible>(Bytes::from_static(&MEBIBYTE))
+        });
+        let head = [("content-type", "application/grpc")];
+        std::future::ready((head, axum::body::Body::from_stream(pieces)))
+    };
+    let rpc = rpc::in_process("sample", Router::new().fallback(answer).into());
+    let mut client = client(&rpc).max_decoding_message_size(usize::MAX);
+    let status = client.check(idempotent(told("much"))).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert_eq!(taken.load(Ordering::SeqCst), 65);
 }
