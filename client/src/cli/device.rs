@@ -35,6 +35,8 @@ pub(super) struct Device {
     pub(super) store: FileStore,
     pub(super) wake: Wake,
     pub(super) log: Log,
+    /// Where the log goes, unless that is standard error.
+    pub(super) log_file: Option<File>,
     authority: OnceCell<Authority>,
     /// What the log writes to, unless that is a file.
     pub(super) console: Console,
@@ -59,14 +61,14 @@ impl Device {
             settings.server_certificate = Some(path.clone());
         }
         let console = Console::default();
-        let log = open_log(arguments, &settings, &console)?;
+        let (log, log_file) = open_log(arguments, &settings, &console)?;
         for warning in warnings {
             log.warning(warning);
         }
         let store = FileStore::new(&paths.data);
         let authority = OnceCell::new();
         let wake = Wake::default();
-        Ok(Self { settings, paths, store, wake, log, authority, console, presence: None })
+        Ok(Self { settings, paths, store, wake, log, log_file, authority, console, presence: None })
     }
 
     /// Makes sure that there is a place to write to and that the software has a name.
@@ -187,15 +189,17 @@ fn config_file(named: Option<&PathBuf>, default: PathBuf) -> ConfigFile {
     }
 }
 
-fn open_log(arguments: &Common, settings: &Settings, console: &Console) -> anyhow::Result<Log> {
+fn open_log(
+    arguments: &Common,
+    settings: &Settings,
+    console: &Console,
+) -> anyhow::Result<(Log, Option<File>)> {
     let level = arguments.log_level.or(settings.log_level).unwrap_or(Level::Info);
     let Some(path) = &arguments.log_file else {
-        return Ok(Log::new(level, Box::new(console.clone())));
+        return Ok((Log::new(level, Box::new(console.clone())), None));
     };
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .with_context(|| format!("cannot open the log file {}", path.display()))?;
-    Ok(Log::new(level, Box::new(file)))
+    let cannot_open = || format!("cannot open the log file {}", path.display());
+    let file = File::options().create(true).append(true).open(path).with_context(cannot_open)?;
+    let log = Log::new(level, Box::new(file.try_clone().with_context(cannot_open)?));
+    Ok((log, Some(file)))
 }

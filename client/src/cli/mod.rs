@@ -42,6 +42,9 @@ enum Exit {
 /// Parses, runs, and says how it went.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.peekable();
+    if arguments.peek().is_some_and(|name| name == snapshot::GUARD) {
+        return ExitCode::from(ended(snapshot::stand_guard(arguments)) as u8);
+    }
     let program = arguments.peek().map_or(Program::RotaClient, |name| Program::called_as(name));
     if program == Program::MenderFlash {
         return ExitCode::from(flash(arguments) as u8);

@@ -1,6 +1,6 @@
 //! Signals: those that the client listens to, and those that its commands send to the daemon.
 
-use std::{process::Command, thread, time::Duration};
+use std::{process::Command, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, bail};
 use rota_client::{
@@ -10,7 +10,7 @@ use rota_client::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::{
-    consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
+    consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
     iterator::Signals,
 };
 
@@ -36,6 +36,14 @@ pub(super) fn listen(wake: &Wake) -> anyhow::Result<()> {
             }
         }
     });
+    Ok(())
+}
+
+/// From now on nothing that can be caught ends this process.
+pub(super) fn endure() -> anyhow::Result<()> {
+    for signal in [SIGTERM, SIGINT, SIGQUIT, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::default()).context("cannot catch signals")?;
+    }
     Ok(())
 }
 

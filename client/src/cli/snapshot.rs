@@ -1,22 +1,27 @@
 //! `snapshot dump`: the root file system as an image, on standard output.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::{self, IsTerminal},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::process::CommandExt},
     path::{Path, PathBuf},
+    process::Command,
     time::Instant,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rota_client::{
     host::Host,
     progress::Progress,
-    snapshot::{self, Compression, WATCHDOG},
+    snapshot::{self, Compression, Freezer, Guarded, Place, WATCHDOG},
 };
 use rustix::fs::{SeekFrom, seek};
 
 use super::{Device, Exit, progress, signal};
+
+/// What the program calls itself where it is the guard of a frozen file system.
+pub(super) const GUARD: &str = "rota-client-snapshot-guard";
 
 /// What the command line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,12 +48,14 @@ pub(super) fn dump(device: &Device, flags: &Flags) -> anyhow::Result<Exit> {
     let stderr = io::stderr();
     // A daemon that writes to its data while that is frozen would miss what it has to do.
     let data = File::open(&device.paths.data);
-    let mut others = vec![("the log", stderr.as_fd())];
+    let mut others = vec![("standard error", stderr.as_fd())];
+    others.extend(device.log_file.as_ref().map(|file| ("the log file", file.as_fd())));
     others.extend(data.as_ref().map(|data| ("the data folder of the client", data.as_fd())));
     snapshot::check_output(&place, stdout.as_fd(), &others)?;
 
     let (mut image, size_bytes) = open(&place.device)?;
-    let freezer = snapshot::freezer(&place)?;
+    let freezer = snapshot::freezer(&place)?
+        .map(|freezer| Box::new(Guarded::new(freezer, guard(&place))) as Box<dyn Freezer>);
     let mut bar = (!flags.quiet).then(|| progress::watcher(device));
     let began = Instant::now();
     let mut watch = |done_bytes| {
@@ -70,6 +77,31 @@ pub(super) fn dump(device: &Device, flags: &Flags) -> anyhow::Result<Exit> {
     let total = done?;
     if !flags.quiet {
         device.log.info(format_args!("{total} bytes of {} were copied", place.device.display()));
+    }
+    Ok(Exit::Success)
+}
+
+/// This program as the guard of a file system. It is called by what runs, even if another one has
+/// taken its place on the disk.
+fn guard(place: &Place) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(GUARD).args(&place.mount_point).arg(place.device_number.to_string());
+    command
+}
+
+/// The guard's own command line: its name, a mount point, and the number of the device there.
+pub(super) fn stand_guard(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<Exit> {
+    let arguments: Vec<_> = arguments.skip(1).collect();
+    let [mount_point, device_number] = arguments.as_slice() else {
+        bail!("{GUARD} is for the program's own use");
+    };
+    let device_number = device_number.to_string_lossy().parse().context("no device number")?;
+    let mount_point = Some(PathBuf::from(mount_point));
+    let place = Place { device: PathBuf::new(), device_number, mount_point };
+    signal::endure()?;
+    if let Some(mut freezer) = snapshot::freezer(&place)? {
+        let (mut tie, mut answer) = (io::stdin().lock(), io::stdout());
+        snapshot::stand_guard(&mut freezer, &mut tie, &mut answer)?;
     }
     Ok(Exit::Success)
 }

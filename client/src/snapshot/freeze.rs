@@ -94,19 +94,34 @@ enum End {
 
 impl Frozen {
     pub(super) fn new(
-        mut freezer: Box<dyn Freezer>,
+        freezer: Box<dyn Freezer>,
         limit: Duration,
         wake: &Wake,
     ) -> Result<Self, SnapshotError> {
         let path = freezer.path();
-        freezer.freeze().map_err(|source| SnapshotError::Freeze { path, source })?;
+        let failed = |source| SnapshotError::Freeze { path, source };
         let state = State { freezer, last_progress: Instant::now(), end: None };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-        let mut frozen = Self { shared: shared.clone(), limit, watchdog: None };
-        let wake = wake.clone();
-        // Not even a writer that hangs in this process keeps the watchdog from its work.
-        frozen.watchdog = Some(thread::spawn(move || shared.watch(limit, &wake)));
-        Ok(frozen)
+        match Self::start(&shared, limit, wake) {
+            Ok(watchdog) => Ok(Self { shared, limit, watchdog: Some(watchdog) }),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// The watchdog is there before anything is frozen, and does nothing until it is. Not even a
+    /// writer that hangs in this process keeps it from its work.
+    fn start(shared: &Arc<Shared>, limit: Duration, wake: &Wake) -> io::Result<JoinHandle<()>> {
+        let mut state = shared.state();
+        let (watching, wake) = (shared.clone(), wake.clone());
+        let watchdog = thread::Builder::new().spawn(move || watching.watch(limit, &wake))?;
+        match state.freezer.freeze() {
+            Ok(()) => state.last_progress = Instant::now(),
+            Err(error) => {
+                state.end = Some(End::Over);
+                return Err(error);
+            }
+        }
+        Ok(watchdog)
     }
 
     /// Something was copied. Fails when the file system was thawed meanwhile.

@@ -2,11 +2,11 @@
 //!
 //! The kernel holds all writers up until the file system is thawed, this process included. So the
 //! freeze is as short as the copy, it ends on every way out, and a watchdog ends it when the copy
-//! comes to a standstill: nobody can log in to repair a device whose root is frozen. Only a process
-//! that is killed outright (`SIGKILL`) leaves the file system frozen; the kernel has no way to tie
-//! the two together.
+//! comes to a standstill: nobody can log in to repair a device whose root is frozen. Another process
+//! stands by to end it if this one is killed.
 
 mod freeze;
+mod guard;
 mod place;
 
 use std::{
@@ -21,6 +21,7 @@ use flate2::{Compression as Level, write::GzEncoder};
 use rustix::{fs::fstat, io::Errno, termios::isatty};
 
 pub use freeze::{Freezer, MountFreezer};
+pub use guard::{Guarded, stand_guard};
 pub use place::{Place, find};
 
 use crate::wake::{Stopped, Wake};
@@ -152,8 +153,8 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// Opens what is to be frozen.
-pub fn freezer(place: &Place) -> Result<Option<Box<dyn Freezer>>, SnapshotError> {
+/// Opens what is to be frozen; what is mounted nowhere need not be.
+pub fn freezer(place: &Place) -> Result<Option<MountFreezer>, SnapshotError> {
     let Some(path) = &place.mount_point else { return Ok(None) };
     let failed = |source| SnapshotError::Freeze { path: path.clone(), source };
     let folder = File::open(path).map_err(failed)?;
@@ -163,7 +164,7 @@ pub fn freezer(place: &Place) -> Result<Option<Box<dyn Freezer>>, SnapshotError>
     {
         return Err(SnapshotError::NoDevice { path: path.clone() });
     }
-    Ok(Some(Box::new(MountFreezer::new(folder, path.clone()))))
+    Ok(Some(MountFreezer::new(folder, path.clone())))
 }
 
 #[cfg(test)]

@@ -147,28 +147,6 @@ fn a_reader_that_stands_still_thaws_while_the_copy_hangs() {
 }
 
 #[test]
-fn a_panic_thaws() {
-    struct Panics;
-    impl Write for Panics {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            std::panic::resume_unwind(Box::new(()))
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let count = Count::default();
-    let panicking = thread::spawn({
-        let count = count.clone();
-        move || copy(&mut Panics, Compression::None, &count, LONG, &Wake::default())
-    });
-    assert!(panicking.join().is_err());
-    assert_eq!(count.now(), 0);
-}
-
-#[test]
 fn nothing_is_written_if_it_cannot_be_frozen() {
     let cannot = Count(Arc::default(), true);
     let mut output = Vec::new();
