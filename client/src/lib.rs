@@ -39,6 +39,7 @@ pub mod keys;
 pub mod log;
 pub mod machine;
 pub mod modules;
+mod mounts;
 pub mod owed;
 pub mod payloads;
 pub mod power;

@@ -10,7 +10,7 @@ use std::{
 use rota_artifact::{Header, Script};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use crate::{machine::ArtifactInfo, records::Software};
+use crate::{machine::ArtifactInfo, mounts, records::Software};
 
 const STREAM_NEXT: &str = "stream-next";
 const STREAMS: &str = "streams";
@@ -113,8 +113,12 @@ impl WorkTree {
     }
 
     /// Removes the tree: all of it at once, so that no module finds half a tree after a power cut.
+    /// What a module has mounted in it and left there is none of its content.
     pub(super) fn remove(&self) -> io::Result<()> {
         let removed = self.0.with_extension("removed");
+        for folder in [&self.0, &removed] {
+            refuse_mounts(folder)?;
+        }
         remove_folder(&removed)?;
         absent_is_fine(fs::rename(&self.0, &removed))?;
         remove_folder(&removed)
@@ -187,6 +191,21 @@ fn remove_file(path: &Path) -> io::Result<()> {
 
 fn remove_folder(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(path))
+}
+
+/// Fails if a file system is mounted somewhere in a folder.
+fn refuse_mounts(folder: &Path) -> io::Result<()> {
+    let folder = match folder.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    match mounts::first_in(&folder)? {
+        None => Ok(()),
+        Some(point) => Err(io::Error::other(format!(
+            "a file system is mounted on {}; unmount it, or restart the device",
+            point.display()
+        ))),
+    }
 }
 
 fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {

@@ -13,6 +13,7 @@ mod download;
 mod fake_server;
 mod hostile;
 mod modes;
+mod mounts;
 mod network;
 mod owed;
 mod payloads;

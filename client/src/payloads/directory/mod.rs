@@ -8,7 +8,6 @@
 //! exchange. On a file system without exchange the folder is missing between two renames; a power
 //! cut there is mended by the rollback at the next start.
 
-mod mounts;
 mod owners;
 mod unpack;
 
@@ -29,7 +28,7 @@ use super::{
     files::{self, refused},
     folders, notes,
 };
-use crate::{machine::Call, modules::Source};
+use crate::{machine::Call, modules::Source, mounts};
 
 const ARCHIVE: &str = "update.tar";
 
@@ -95,7 +94,7 @@ impl<'a> Directory<'a> {
         if tree.starts_with(&target) || target.starts_with(&tree) {
             return unfit("the client keeps its own data there");
         }
-        if let Some(point) = mounts::first_in(&target)? {
+        if let Some(point) = mounted_in(&target)? {
             return unfit(&format!("a file system is mounted on {}", point.display()));
         }
         let had_folder = target.exists();
@@ -257,9 +256,13 @@ fn put_back(note: &Note, staged: Option<u64>) -> Result<(), PayloadError> {
     Ok(())
 }
 
+fn mounted_in(folder: &Path) -> Result<Option<PathBuf>, PayloadError> {
+    mounts::first_in(folder).map_err(PayloadError::disk("look for file systems in", folder))
+}
+
 /// Removes a folder beside the destination, unless something is mounted in it by now.
 fn discard(folder: &Path) -> Result<(), PayloadError> {
-    match mounts::first_in(folder)? {
+    match mounted_in(folder)? {
         None => disk::remove_tree(folder),
         Some(point) => Err(PayloadError::Device(format!(
             "{} stays, because a file system is mounted on {}",

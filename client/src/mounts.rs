@@ -2,18 +2,18 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs, io,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
 
-use crate::payloads::PayloadError;
-
 const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// The first mount point that is `folder` or lies in it; `folder` has no links in it.
-pub(super) fn first_in(folder: &Path) -> Result<Option<PathBuf>, PayloadError> {
-    let mounts = fs::read(MOUNTS).map_err(PayloadError::disk("read", Path::new(MOUNTS)))?;
+pub(crate) fn first_in(folder: &Path) -> io::Result<Option<PathBuf>> {
+    let cannot_read =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot read {MOUNTS}: {error}"));
+    let mounts = fs::read(MOUNTS).map_err(cannot_read)?;
     Ok(parse(&mounts).find(|point| point.starts_with(folder)))
 }
 
