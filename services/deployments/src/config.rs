@@ -12,8 +12,7 @@ const MAX_ARTIFACT_BYTES: u64 = 10 << 30;
 pub struct Config {
     /// The largest Artifact that is taken, in bytes.
     #[arg(
-        id = "deployments_max_artifact_bytes",
-        long = "deployments-max-artifact-bytes",
+        long,
         env = "ROTA_MAX_ARTIFACT_BYTES",
         default_value_t = MAX_ARTIFACT_BYTES,
         value_name = "BYTES"

@@ -60,10 +60,6 @@ pub struct Config {
     #[arg(long, env = "ROTA_CLIENT_STALL_SECONDS", default_value = "120", value_name = "SECONDS",
           value_parser = at_least_a_second)]
     pub client_stall_seconds: Duration,
-    /// The largest Artifact that may be uploaded, in bytes.
-    #[arg(long, env = "ROTA_MAX_ARTIFACT_BYTES", default_value_t = MAX_UPLOAD_BYTES,
-          value_name = "BYTES")]
-    pub max_upload_bytes: u64,
 }
 
 /// Where a gateway in a process of its own is reached.
@@ -101,9 +97,6 @@ fn at_least_a_second(text: &str) -> Result<Duration, String> {
     let limit = seconds(text)?;
     if limit.is_zero() { Err("expected at least one second".to_owned()) } else { Ok(limit) }
 }
-
-/// 10 GiB (server API, artifacts: `storage.max_image_size`).
-const MAX_UPLOAD_BYTES: u64 = 10 << 30;
 
 /// The beginning of every absolute link: scheme, host and perhaps a path, without a slash at
 /// the end.

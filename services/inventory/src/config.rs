@@ -9,10 +9,10 @@ use clap::Args;
 pub struct Config {
     /// Attributes that a device may report.
     #[arg(long, env = "ROTA_MAX_DEVICE_ATTRIBUTES", default_value_t = 100, value_name = "NUMBER")]
-    pub max_attributes: usize,
+    pub max_device_attributes: usize,
     /// Tags that a device may be given.
     #[arg(long, env = "ROTA_MAX_DEVICE_TAGS", default_value_t = 20, value_name = "NUMBER")]
-    pub max_tags: usize,
+    pub max_device_tags: usize,
     /// Up to so many devices that match, a search sorts by reading them, not the index. No
     /// flag: only tests want it otherwise.
     #[arg(skip = SORTED_IN_MEMORY)]
@@ -24,7 +24,7 @@ const SORTED_IN_MEMORY: i64 = 200;
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_attributes: 100, max_tags: 20, sorted_in_memory: SORTED_IN_MEMORY }
+        Self { max_device_attributes: 100, max_device_tags: 20, sorted_in_memory: SORTED_IN_MEMORY }
     }
 }
 

@@ -77,4 +77,20 @@ mod tests {
         assert_eq!(settings.https_listen.port(), 8443);
         assert!(Program::try_parse_from(["rota-server", "--https-cert", "a"]).is_err());
     }
+
+    /// Nobody has to look up what goes with what, and no setting has two values.
+    #[test]
+    fn a_flag_and_its_variable_have_one_name_and_belong_to_each_other_alone() {
+        let command = Program::command();
+        let mut seen = std::collections::BTreeSet::new();
+        for argument in command.get_arguments() {
+            let (Some(flag), Some(variable)) = (argument.get_long(), argument.get_env()) else {
+                continue;
+            };
+            let name = format!("ROTA_{}", flag.to_uppercase().replace('-', "_"));
+            assert_eq!(variable.to_str(), Some(&*name), "--{flag}");
+            assert!(seen.insert(name), "--{flag} shares its variable");
+        }
+        assert!(seen.contains("ROTA_MAX_ARTIFACT_BYTES"), "{seen:?}");
+    }
 }

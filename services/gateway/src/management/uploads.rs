@@ -1,4 +1,7 @@
 //! Uploads of Artifacts: a form whose last part is the file, streamed on as it comes.
+//!
+//! How large it may become is for deployments to say, which ends its side of the stream when it
+//! has had enough; nothing more is read then.
 
 use std::{sync::Arc, time::Duration};
 
@@ -61,10 +64,7 @@ async fn send(app: &App, who: &Who, form: &mut Form) -> Result<String, Problem> 
     let stream = who.asks(ReceiverStream::new(ahead));
     let request: Request<ReceiverStream<_>> = within(DEADLINE, stream);
     // Without the end, which is the last thing to be sent, deployments keeps nothing.
-    let (read, taken) = tokio::join!(
-        form.forward(parts, app.config.max_upload_bytes),
-        deployments.upload(request),
-    );
+    let (read, taken) = tokio::join!(form.forward(parts), deployments.upload(request),);
     match (read, taken) {
         (Err(Cut::Form(problem)), _) => Err(problem),
         (_, Err(status)) => Err(status.into()),
@@ -96,7 +96,7 @@ struct Form {
 }
 
 impl Form {
-    async fn forward(&mut self, parts: Sender<UploadRequest>, max: u64) -> Result<(), Cut> {
+    async fn forward(&mut self, parts: Sender<UploadRequest>) -> Result<(), Cut> {
         let Self { form, pace } = self;
         let mut head = UploadHead::default();
         for _ in 0..MAX_FIELDS {
@@ -104,7 +104,7 @@ impl Form {
             match field.name() {
                 Some("artifact") => {
                     send_part(&parts, Part::Head(head), pace.idle).await?;
-                    send_file(&parts, &mut field, max, pace).await?;
+                    send_file(&parts, &mut field, pace).await?;
                     drop(field);
                     if pace.of(form.next_field()).await?.is_some() {
                         return Err(Problem::invalid("the artifact must be the last part").into());
@@ -156,15 +156,9 @@ async fn send_part(parts: &Sender<UploadRequest>, part: Part, idle: Duration) ->
 async fn send_file(
     parts: &Sender<UploadRequest>,
     file: &mut Field<'_>,
-    max: u64,
     pace: &Pace,
 ) -> Result<(), Cut> {
-    let mut taken = 0;
     while let Some(chunk) = pace.of(file.chunk()).await? {
-        taken += chunk.len() as u64;
-        if taken > max {
-            return Err(Problem::too_large(max).into());
-        }
         send_part(parts, Part::Chunk(chunk.into()), pace.idle).await?;
     }
     Ok(())

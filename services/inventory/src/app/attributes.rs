@@ -36,7 +36,7 @@ impl Inventory {
             .in_tenant(caller.tenant, async |mut tx| {
                 let mut opened = self.open(&mut tx, id).await?;
                 let now = self.clock.now();
-                opened.device.upload(&upload, self.config.max_attributes, now)?;
+                opened.device.upload(&upload, self.config.max_device_attributes, now)?;
                 opened.save(&mut tx).await
             })
             .await
@@ -72,7 +72,7 @@ impl Inventory {
                     return Err(Error::TagsChanged);
                 }
                 let mut device = before.clone();
-                device.tag(&upload, self.config.max_tags, self.clock.now())?;
+                device.tag(&upload, self.config.max_device_tags, self.clock.now())?;
                 Opened { device, before: Some(before) }.save(&mut tx).await
             })
             .await

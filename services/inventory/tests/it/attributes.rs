@@ -54,7 +54,7 @@ async fn descriptions_and_times_are_kept() {
 
 #[tokio::test]
 async fn what_breaks_a_rule_changes_nothing() {
-    let house = House::with(Config { max_attributes: 3, ..Config::default() }).await;
+    let house = House::with(Config { max_device_attributes: 3, ..Config::default() }).await;
     let tenant = house.tenant();
     let device = tenant.accepted().await;
     let kept = vec![attribute("a", text("1")), attribute("b", text("1"))];

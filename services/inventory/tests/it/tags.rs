@@ -61,7 +61,7 @@ async fn of_two_who_saw_the_same_tags_one_writes() {
 
 #[tokio::test]
 async fn tags_have_a_device_and_a_limit() {
-    let house = House::with(Config { max_tags: 1, ..Config::default() }).await;
+    let house = House::with(Config { max_device_tags: 1, ..Config::default() }).await;
     let tenant = house.tenant();
     let device = tenant.accepted().await;
     let tag = |name: &str| attribute(name, text("1"));
