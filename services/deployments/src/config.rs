@@ -36,7 +36,8 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=1440)
     )]
     pub people_link_minutes: u32,
-    /// Uploads that one process takes at the same time; more are told to come again.
+    /// Uploads that one process takes at the same time, half of them for one tenant; more are
+    /// told to come again.
     #[arg(
         id = "deployments_max_uploads",
         long = "deployments-max-uploads",

@@ -29,6 +29,7 @@ mod model;
 mod service;
 mod store;
 mod targets;
+mod upload_places;
 
 pub use config::Config;
 pub use service::{Deployments, Deps};

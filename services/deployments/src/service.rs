@@ -8,10 +8,16 @@ use rota_blob::Blobs;
 use rota_bus::Publisher;
 use rota_runtime::{Check, Clock, Rpc, Service, Tasks};
 use rota_store::{Database, Relay};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use rota_types::TenantId;
+use tokio::sync::Notify;
 use tonic::service::Routes;
 
-use crate::{Config, app::active_tenants::ActiveTenants, grpc, jobs};
+use crate::{
+    Config,
+    app::active_tenants::ActiveTenants,
+    grpc, jobs,
+    upload_places::{UploadPlace, UploadPlaces},
+};
 
 /// What the service stands on.
 #[derive(Clone)]
@@ -40,19 +46,19 @@ struct Inner {
     active: ActiveTenants,
     /// Rung when there is a new job.
     bell: Notify,
-    uploads: Arc<Semaphore>,
+    uploads: Arc<UploadPlaces>,
 }
 
 impl Deployments {
     /// The service, made of these parts.
     pub fn new(config: Config, deps: Deps) -> Self {
-        let uploads = usize::try_from(config.max_uploads).unwrap_or(Semaphore::MAX_PERMITS);
+        let uploads = Arc::new(UploadPlaces::new(config.max_uploads));
         Self(Arc::new(Inner {
             config,
             deps,
             active: ActiveTenants::default(),
             bell: Notify::new(),
-            uploads: Arc::new(Semaphore::new(uploads.min(Semaphore::MAX_PERMITS))),
+            uploads,
         }))
     }
 
@@ -95,9 +101,9 @@ impl Deployments {
         self.0.bell.notified().await;
     }
 
-    /// A place for an upload, if there is one.
-    pub(crate) fn upload_place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.uploads).try_acquire_owned().ok()
+    /// A place for an upload of the tenant, if there is one.
+    pub(crate) fn upload_place(&self, tenant: TenantId) -> Option<UploadPlace> {
+        self.0.uploads.take(tenant)
     }
 }
 

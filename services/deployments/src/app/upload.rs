@@ -61,8 +61,8 @@ impl Deployments {
         S: Stream<Item = Result<Bytes>> + Send + Unpin + 'static,
     {
         check_description(&head.description)?;
-        let place = self.upload_place().ok_or(Error::Busy)?;
         let (service, tenant) = (self.clone(), caller.tenant);
+        let place = self.upload_place(tenant).ok_or(Error::Busy)?;
         let taking_in = async move {
             let _place = place;
             service.take_in(tenant, head, source).await

@@ -1,7 +1,9 @@
 //! Uploads, lists, descriptions and deletions.
 
-use rota_proto::deployments::v1::{ListArtifactsRequest, NameMatch, UploadHead};
-use rota_types::ErrorCode;
+use rota_proto::deployments::v1::{
+    ListArtifactsRequest, NameMatch, UploadHead, UploadRequest, upload_request,
+};
+use rota_types::{ErrorCode, Permission, TenantId};
 
 use crate::{
     people::{for_devices, refused},
@@ -100,6 +102,28 @@ async fn limits_of_size_and_space_are_kept() {
     world.internal().limit_storage(0).await.unwrap();
     operator.upload(&artifact("two", "arm", 5_000)).await.unwrap();
     assert_eq!(world.files(), 2);
+}
+
+#[tokio::test]
+async fn slow_uploads_of_one_tenant_leave_places_to_the_others() {
+    let config = rota_deployments::Config { max_uploads: 2, ..Default::default() };
+    let world = World::with(config, crate::world::Running::Tasks).await;
+    let slow = world.operator();
+    let (sender, messages) = tokio::sync::mpsc::channel(1);
+    let head = UploadRequest { part: Some(upload_request::Part::Head(UploadHead::default())) };
+    sender.send(head).await.unwrap();
+    let stalled = tokio::spawn({
+        let slow = slow.clone();
+        async move { slow.upload_stream(messages).await }
+    });
+    eventually("begun", async || (world.rows("uploads").await == 1).then_some(())).await;
+    let (code, message) = refused(slow.upload(&artifact("one", "arm", 100)).await);
+    assert_eq!((code, message.as_str()), (ErrorCode::TooMany, "too many uploads are under way"));
+    let other = world.person(TenantId::mint(), vec![Permission::Manage]);
+    other.upload(&artifact("one", "arm", 100)).await.unwrap();
+    drop(sender);
+    refused(stalled.await.unwrap());
+    slow.upload(&artifact("one", "arm", 100)).await.unwrap();
 }
 
 #[tokio::test]
