@@ -7,6 +7,8 @@ use axum::{
 };
 use rota_proto::inventory::v1 as wire;
 use rota_rest::inventory as rest;
+use rota_runtime::within;
+use tonic::{IntoRequest, Request};
 
 use crate::{
     app::App,
@@ -36,7 +38,7 @@ pub(crate) async fn dissolve(
     who: Who,
     Path(group): Path<String>,
 ) -> Result<Json<rest::Updated>, Problem> {
-    let request = who.asks(wire::DissolveGroupRequest { group });
+    let request = at_length(&app, who.asks(wire::DissolveGroupRequest { group }));
     let counts = app.inventory().dissolve_group(request).await?.into_inner();
     Ok(Json(convert::updated(counts)))
 }
@@ -67,7 +69,7 @@ pub(crate) async fn add(
     Path(group): Path<String>,
     Lenient(ids): Lenient<Vec<String>>,
 ) -> Result<Json<rest::Updated>, Problem> {
-    let request = who.asks(convert::members(group, ids)?);
+    let request = at_length(&app, who.asks(convert::members(group, ids)?));
     let counts = app.inventory().add_to_group(request).await?.into_inner();
     Ok(Json(convert::updated(counts)))
 }
@@ -82,7 +84,7 @@ pub(crate) async fn remove(
     Path(group): Path<String>,
     Lenient(ids): Lenient<Vec<String>>,
 ) -> Result<Json<rest::Updated>, Problem> {
-    let request = who.asks(convert::members(group, ids)?);
+    let request = at_length(&app, who.asks(convert::members(group, ids)?));
     let counts = app.inventory().remove_from_group(request).await?.into_inner();
     Ok(Json(convert::updated(counts)))
 }
@@ -127,4 +129,10 @@ pub(crate) async fn unassign(
     let request = who.asks(wire::ClearDeviceGroupRequest { device_id, group });
     app.inventory().clear_device_group(request).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A call that changes devices some thousands at a time, each time for good: it gets all the time
+/// that the request has. If that is not enough, the same request goes on where this one ended.
+fn at_length<T>(app: &App, message: impl IntoRequest<T>) -> Request<T> {
+    within(app.config.request_seconds, message)
 }

@@ -57,7 +57,7 @@ pub fn idempotent<T>(message: impl IntoRequest<T>) -> Request<T> {
 }
 
 /// Gives a call `deadline` instead of [`DEFAULT_DEADLINE`]: an upload, whose answer comes when
-/// the last byte has been taken.
+/// the last byte has been taken, or a change of very many devices.
 pub fn within<T>(deadline: Duration, message: impl IntoRequest<T>) -> Request<T> {
     let mut request = message.into_request();
     request.set_timeout(deadline);
