@@ -25,7 +25,7 @@ fn parse(mounts: &[u8]) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Blanks and the like are written as a backslash and three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut rest = field;
     let mut plain = Vec::with_capacity(field.len());
     while let [first, after @ ..] = rest {

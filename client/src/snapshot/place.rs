@@ -14,7 +14,7 @@ use std::{
 use rustix::fs::{major, minor};
 
 use super::SnapshotError;
-use crate::host::Host;
+use crate::{host::Host, mounts::unescape};
 
 /// A file system on a block device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,26 +64,8 @@ fn mounted_at(mountinfo: &str, device_number: u64) -> Option<PathBuf> {
         let is_it = fields.next()? == number;
         let is_whole = fields.next()? == "/";
         let path = fields.next()?;
-        (is_it && is_whole).then(|| unescape(path))
+        (is_it && is_whole).then(|| OsString::from_vec(unescape(path.as_bytes())).into())
     })
-}
-
-/// The kernel writes spaces and the like as octal numbers.
-fn unescape(text: &str) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let digits = behind.get(..3).filter(|_| *first == b'\\');
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            bytes.push(byte);
-            rest = behind.get(3..).unwrap_or_default();
-        } else {
-            bytes.push(*first);
-            rest = behind;
-        }
-    }
-    OsString::from_vec(bytes).into()
 }
 
 #[cfg(test)]
