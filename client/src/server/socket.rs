@@ -188,6 +188,8 @@ fn is_of_this_device(address: IpAddr) -> bool {
 mod tests {
     use std::{net::TcpListener, thread};
 
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+
     use super::*;
     use crate::wake::Stopped;
 
@@ -238,9 +240,10 @@ mod tests {
 
     #[test]
     fn nobody_listening_is_an_error_at_once() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // Bound and not listening, so that nobody else gets the port meanwhile.
+        let port = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&port, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = getsockname(&port).unwrap().try_into().unwrap();
         let outcome = Socket::connect(address, Instant::now() + LONG, LONG, &Wake::default());
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     }

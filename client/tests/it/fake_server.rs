@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -13,6 +13,8 @@ use std::{
 };
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::port::Port;
 
 /// Longer than anything that is waited for takes, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -90,6 +92,7 @@ pub(crate) struct FakeServer {
     address: String,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
+    port: Option<Port>,
 }
 
 impl FakeServer {
@@ -101,8 +104,8 @@ impl FakeServer {
         tls: Option<Arc<ServerConfig>>,
         handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = format!("localhost:{}", listener.local_addr().expect("bound").port());
+        let (port, listener) = Port::listen();
+        let address = port.name();
         let shared = Arc::new(Shared {
             handler: Box::new(handler),
             requests: Mutex::default(),
@@ -122,7 +125,7 @@ impl FakeServer {
                 }
             }
         });
-        Self { address, shared, accepting: Some(accepting) }
+        Self { address, shared, accepting: Some(accepting), port: Some(port) }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -148,6 +151,11 @@ impl FakeServer {
             .wait_timeout_while(requests, PATIENCE, |requests| !is_so(requests))
             .unwrap();
         assert!(!waited.timed_out(), "{what} did not come: {requests:#?}");
+    }
+
+    /// Ends it for good. Nobody else answers at its address while the port is held.
+    pub(crate) fn go_away(mut self) -> Option<Port> {
+        self.port.take()
     }
 }
 

@@ -17,6 +17,7 @@ mod mounts;
 mod network;
 mod owed;
 mod payloads;
+mod port;
 mod programs;
 mod read_only;
 mod session;

@@ -134,7 +134,7 @@ fn a_server_that_goes_away_is_replaced_by_the_next() {
     let (first, second) = (server(|_| Response::empty(204)), server(|_| Response::empty(204)));
     let (mut session, _folder) = session(&[&first, &second]);
     session.poll(&software()).unwrap();
-    drop(first);
+    let _port = first.go_away();
     assert!(matches!(session.poll(&software()), Err(ServerError::Http(_))));
     session.poll(&software()).unwrap();
     assert_eq!(second.lines(), [format!("POST {AUTH}"), format!("POST {NEXT_V2}")]);

@@ -4,13 +4,12 @@ mod one;
 mod separate;
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use rota_stack::ReservedPort;
 
 use crate::{
     device::Home,
@@ -77,6 +76,8 @@ pub struct Platform {
     email: String,
     password: String,
     backends: Option<separate::Backends>,
+    // Held while processes are stopped and started again.
+    _ports: Vec<ReservedPort>,
 }
 
 impl Platform {
@@ -172,25 +173,6 @@ impl Platform {
             replicas.nth(index).with_context(|| format!("no {} {index}", part.name()))?;
         Ok(process)
     }
-}
-
-/// A port on loopback that nobody listens on now, and that the kernel gives to nobody: it lies
-/// below the ports that outgoing connections get (from 32,768 on), which could take it before
-/// the process that it is meant for does.
-fn free_port() -> Result<u16> {
-    const FIRST: u32 = 15_000;
-    const COUNT: u32 = 17_000;
-    static TURN: AtomicU32 = AtomicU32::new(0);
-    // Test processes that run side by side begin at different places.
-    let begin = std::process::id().wrapping_mul(131);
-    for _ in 0..COUNT {
-        let turn = begin.wrapping_add(TURN.fetch_add(1, Ordering::Relaxed));
-        let port = u16::try_from(FIRST + turn % COUNT).context("a port is a small number")?;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no free port between {FIRST} and {}", FIRST + COUNT)
 }
 
 /// The word after a label in what a program printed: `  password     abc`.

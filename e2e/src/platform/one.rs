@@ -3,19 +3,21 @@
 use std::path::Path;
 
 use anyhow::Result;
+use rota_stack::ReservedPort;
 
-use super::{Part, Platform, START_LIMIT, free_port, labelled};
+use super::{Part, Platform, START_LIMIT, labelled};
 use crate::{process::Program, programs};
 
 /// Starts it and reads what it prints once: how to sign in.
 pub(super) async fn start(folder: &Path) -> Result<Platform> {
     let data = folder.join("data");
-    let port = free_port()?;
+    let (https, admin) = (ReservedPort::take()?, ReservedPort::take()?);
+    let url = format!("https://localhost:{}", https.number());
     let mut server = Program::new("rota-server", programs::ours("rota-server")?, folder)
         .flag("--data-dir", &data)
-        .flag("--https-listen", format!("127.0.0.1:{port}"))
-        .flag("--admin-listen", format!("127.0.0.1:{}", free_port()?))
-        .flag("--public-url", format!("https://localhost:{port}"))
+        .flag("--https-listen", https.address().to_string())
+        .flag("--admin-listen", admin.address().to_string())
+        .flag("--public-url", &url)
         .start()?;
     let email =
         server.line("an administrator", START_LIMIT, |line| labelled(line, "e-mail")).await?;
@@ -23,10 +25,11 @@ pub(super) async fn start(folder: &Path) -> Result<Platform> {
         server.line("a password", START_LIMIT, |line| labelled(line, "password")).await?;
     Ok(Platform {
         processes: vec![(Part::Server, server)],
-        gateways: vec![format!("https://localhost:{port}")],
+        gateways: vec![url],
         certificate: data.join("tls/server.crt"),
         email,
         password,
         backends: None,
+        _ports: vec![https, admin],
     })
 }

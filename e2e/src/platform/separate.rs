@@ -2,18 +2,18 @@
 //! real Postgres, a real nats-server and a real S3 server.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
 use rota_stack::{
-    Authority, Durability, Identity, Nats, NatsOptions, Postgres, PostgresOptions, S3, S3Options,
+    Authority, Durability, Identity, Nats, NatsOptions, Postgres, PostgresOptions, ReservedPort,
+    S3, S3Options,
 };
 use secrecy::ExposeSecret;
 
-use super::{Part, Platform, START_LIMIT, free_port};
+use super::{Part, Platform, START_LIMIT};
 use crate::{
     operator,
     process::{Process, Program},
@@ -75,8 +75,8 @@ impl Backends {
 struct Place {
     part: Part,
     index: usize,
-    listen: SocketAddr,
-    admin: SocketAddr,
+    listen: ReservedPort,
+    admin: ReservedPort,
 }
 
 /// Starts everything.
@@ -103,7 +103,7 @@ pub(super) async fn start(folder: &Path) -> Result<Platform> {
     let gateways: Vec<String> = places
         .iter()
         .filter(|place| place.part == Part::Gateway)
-        .map(|place| format!("https://localhost:{}", place.listen.port()))
+        .map(|place| format!("https://localhost:{}", place.listen.number()))
         .collect();
     let platform = Platform {
         processes,
@@ -112,17 +112,17 @@ pub(super) async fn start(folder: &Path) -> Result<Platform> {
         email: EMAIL.to_owned(),
         password: PASSWORD.to_owned(),
         backends: Some(backends),
+        _ports: places.into_iter().flat_map(|place| [place.listen, place.admin]).collect(),
     };
     knows_whom_to_trust(&platform).await?;
     Ok(platform)
 }
 
 fn places() -> Result<Vec<Place>> {
-    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut places = Vec::new();
     for part in Part::SEPARATE {
         for index in 0..REPLICAS {
-            let (listen, admin) = (loopback(free_port()?), loopback(free_port()?));
+            let (listen, admin) = (ReservedPort::take()?, ReservedPort::take()?);
             places.push(Place { part, index, listen, admin });
         }
     }
@@ -133,7 +133,7 @@ fn places() -> Result<Vec<Place>> {
 fn addresses(places: &[Place]) -> Vec<(&'static str, String)> {
     let of = |part: Part| {
         let urls = places.iter().filter(|place| place.part == part);
-        urls.map(|place| format!("https://localhost:{}", place.listen.port()))
+        urls.map(|place| format!("https://localhost:{}", place.listen.number()))
             .collect::<Vec<_>>()
             .join(",")
     };
@@ -157,8 +157,8 @@ fn program(
     std::fs::create_dir_all(&log)?;
     let listen = if place.part == Part::Gateway { "--https-listen" } else { "--listen" };
     let mut program = Program::new(&name, programs::ours(&name)?, &log)
-        .flag(listen, place.listen.to_string())
-        .flag("--admin-listen", place.admin.to_string())
+        .flag(listen, place.listen.address().to_string())
+        .flag("--admin-listen", place.admin.address().to_string())
         .flag("--tls-cert", &identity.certificate)
         .flag("--tls-key", &identity.key)
         .flag("--tls-ca", &identity.ca)
@@ -183,7 +183,7 @@ fn create_administrator(folder: &Path, command: Program) -> Result<()> {
 async fn ready(place: &Place, process: &mut Process) -> Result<()> {
     operator::install_crypto();
     let what = format!("{} {}", place.part.name(), place.index);
-    let url = format!("http://{}/readyz", place.admin);
+    let url = format!("http://{}/readyz", place.admin.address());
     let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
     let outcome = wait::until(&what, START_LIMIT, || {
         let (asked, runs) = (http.get(&url).send(), process.runs());

@@ -14,11 +14,13 @@ mod error;
 mod guard;
 mod lock;
 mod nats;
+mod port;
 mod postgres;
 mod s3;
 
 pub use certificates::{Authority, Identity};
 pub use error::StackError;
 pub use nats::{Nats, NatsOptions};
+pub use port::ReservedPort;
 pub use postgres::{Durability, Lifetime, Postgres, PostgresOptions};
 pub use s3::{S3, S3Options};

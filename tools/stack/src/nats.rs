@@ -36,7 +36,6 @@ impl NatsOptions {
 #[derive(Debug)]
 pub struct Nats {
     url: String,
-    port: u16,
     guard: Guard,
 }
 
@@ -66,17 +65,12 @@ impl Nats {
         let scheme = if options.tls.is_some() { "tls" } else { "nats" };
         // By name, which is what the certificate is checked against.
         let host = if options.tls.is_some() { "localhost" } else { "127.0.0.1" };
-        Ok(Self { url: format!("{scheme}://{host}:{port}"), port, guard })
+        Ok(Self { url: format!("{scheme}://{host}:{port}"), guard })
     }
 
     /// `nats://127.0.0.1:port`, or `tls://localhost:port`.
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// The port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
-        self.port
     }
 
     /// Stops the server and waits for it.

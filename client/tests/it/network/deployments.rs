@@ -231,7 +231,7 @@ fn another_server_takes_over_in_the_middle_of_an_update() {
     device.wait_for("hanging");
     assert_eq!(statuses(&first.requests()), ALL[..2]);
     let token_of_first = format!("Bearer {}", first_rota.state().token);
-    drop(first);
+    let _port = first.go_away();
     std::fs::remove_file(device.path("hanging")).unwrap();
     second.wait_until("success", |requests| has_status(requests, "success"));
     assert_eq!(statuses(&second.requests()), ALL[2..]);

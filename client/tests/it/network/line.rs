@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, TcpStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -12,6 +12,8 @@ use std::{
 };
 
 use rustix::net::sockopt::set_socket_linger;
+
+use crate::port::Port;
 
 /// Longer than any client waits in these tests.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -45,6 +47,7 @@ pub(crate) struct Line {
     address: String,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
+    port: Option<Port>,
 }
 
 struct Shared {
@@ -57,8 +60,8 @@ struct Shared {
 impl Line {
     /// Leads to the host and port of a URL.
     pub(crate) fn to(url: &str, script: impl FnMut(usize) -> Fault + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("localhost:{}", listener.local_addr().unwrap().port());
+        let (port, listener) = Port::listen();
+        let address = port.name();
         let shared = Arc::new(Shared {
             target: Mutex::new(host(url)),
             script: Mutex::new(Box::new(script)),
@@ -78,7 +81,7 @@ impl Line {
                 }
             }
         });
-        Self { address, shared, accepting: Some(accepting) }
+        Self { address, shared, accepting: Some(accepting), port: Some(port) }
     }
 
     /// Faults in this order, then none.
@@ -98,6 +101,11 @@ impl Line {
 
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Ends it for good. Nobody else answers at its address while the port is held.
+    pub(crate) fn go_away(mut self) -> Option<Port> {
+        self.port.take()
     }
 }
 

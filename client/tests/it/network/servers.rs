@@ -50,7 +50,7 @@ fn each_server_gets_its_own_token_only() {
         settings.servers.insert(0, line.url("http"));
     });
     poll(&mut session).unwrap();
-    drop(line);
+    let _port = line.go_away();
     assert!(matches!(poll(&mut session), Err(ServerError::Http(_))));
     poll(&mut session).unwrap();
     let own = format!("Bearer {}", second_rota.state().token);
@@ -69,7 +69,7 @@ fn a_server_that_only_fails_is_replaced_by_the_next() {
     assert!(matches!(poll(&mut session), Err(ServerError::Busy { status: 502, .. })));
     // It still gives tokens, so it is asked first.
     assert!(matches!(poll(&mut session), Err(ServerError::Busy { .. })));
-    drop(failing);
+    let _port = failing.go_away();
     poll(&mut session).unwrap();
     assert_eq!(auths(&good), 1);
 }

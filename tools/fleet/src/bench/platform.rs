@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -13,7 +12,7 @@ use rota_fleet::{
     connection::{Gateway, Keep, Line},
     operator::Operator,
 };
-use rota_stack::{Postgres, PostgresOptions};
+use rota_stack::{Postgres, PostgresOptions, ReservedPort};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
@@ -42,13 +41,9 @@ pub(crate) struct Platform {
     /// The process id of Postgres, above all its others.
     database: u32,
     // Held for their ends.
+    _ports: [ReservedPort; 2],
     _postgres: Postgres,
     folder: TempDir,
-}
-
-/// An address on loopback that nobody listens on now.
-pub(crate) fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 impl Platform {
@@ -60,13 +55,14 @@ impl Platform {
             .context("cannot start Postgres")?;
         let database = postmaster(&folder.path().join("postgres/data"))?;
         let data = folder.path().join("data");
-        let address = free_address()?;
+        let ports = [ReservedPort::take()?, ReservedPort::take()?];
+        let [address, admin] = ports.each_ref().map(ReservedPort::address);
         let log = folder.path().join("rota-server.log");
         let server = Command::new(ours("rota-server")?)
             .arg("--data-dir")
             .arg(&data)
             .args(["--https-listen", &address.to_string(), "--admin-listen"])
-            .arg(free_address()?.to_string())
+            .arg(admin.to_string())
             .args(["--log", "warn"])
             .args(["--auth-requests-per-second", "1000000", "--auth-requests-burst", "1000000"])
             .env("ROTA_DATABASE_URL", postgres.url().expose_secret())
@@ -88,6 +84,7 @@ impl Platform {
             key,
             server,
             database,
+            _ports: ports,
             _postgres: postgres,
             folder,
         })

@@ -19,12 +19,13 @@ use rota_fleet::{
     connection::{Body, Gateway, Keep},
     device::{Admission, DEVICE_TYPE, SimulatedDevice},
 };
+use rota_stack::ReservedPort;
 use serde_json::{Value, json};
 
 use crate::{
     bare,
     measure::{self},
-    platform::{Platform, free_address, ours},
+    platform::{Platform, ours},
     report::{self, Table, median},
 };
 
@@ -278,11 +279,13 @@ fn bare_request(token: &str) -> Result<Request<Body>> {
 struct Bare {
     gateway: Gateway,
     process: Child,
+    _port: ReservedPort,
 }
 
 impl Bare {
     async fn start(platform: &Platform) -> Result<Self> {
-        let address = free_address()?;
+        let port = ReservedPort::take()?;
+        let address = port.address();
         let process = Command::new(ours("rota-bench")?)
             .args(["bare", "--listen", &address.to_string(), "--certificate"])
             .arg(&platform.certificate)
@@ -291,7 +294,7 @@ impl Bare {
             .stdin(Stdio::null())
             .spawn()?;
         let gateway = Gateway::new(address, "localhost", &platform.certificate)?;
-        let bare = Self { gateway, process };
+        let bare = Self { gateway, process, _port: port };
         let end = Instant::now() + Duration::from_secs(10);
         while tokio::net::TcpStream::connect(address).await.is_err() {
             ensure!(Instant::now() < end, "the bare handler does not listen");

@@ -67,9 +67,8 @@ async fn a_store_without_its_bucket_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_gone_is_unavailable() {
-    let server = S3Server::start().await;
-    server.when_gone_is_unavailable().await;
+async fn a_store_that_is_not_there_is_unavailable() {
+    s3_server::nobody_there_is_unavailable().await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use async_nats::jetstream;
 use rota_bus::{Bus, NatsBus, NatsSettings, NatsTls, PublishError, Publisher};
-use rota_stack::{Authority, Nats, NatsOptions};
+use rota_stack::{Authority, Nats, NatsOptions, ReservedPort};
 
 use crate::recorder::{ACCEPTED, Recorder, event, publish};
 
@@ -12,13 +12,19 @@ use crate::recorder::{ACCEPTED, Recorder, event, publish};
 pub(crate) struct Server {
     nats: Nats,
     dir: tempfile::TempDir,
+    port: ReservedPort,
 }
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let nats = Nats::start(NatsOptions::new(dir.path())).await.unwrap();
-        Self { nats, dir }
+        let (dir, port) = (tempfile::tempdir().unwrap(), ReservedPort::take().unwrap());
+        let nats = Self::run(&dir, &port).await;
+        Self { nats, dir, port }
+    }
+
+    async fn run(dir: &tempfile::TempDir, port: &ReservedPort) -> Nats {
+        let port = Some(port.number());
+        Nats::start(NatsOptions { port, ..NatsOptions::new(dir.path()) }).await.unwrap()
     }
 
     pub(crate) async fn bus(&self, name: &str) -> NatsBus {
@@ -27,12 +33,11 @@ impl Server {
 
     /// Stops the server, does something to its directory, starts it on the same port.
     async fn restart(self, meanwhile: impl FnOnce(PathBuf)) -> Self {
-        let Self { nats, dir } = self;
-        let port = Some(nats.port());
+        let Self { nats, dir, port } = self;
         nats.stop().await;
         meanwhile(dir.path().join("jetstream"));
-        let nats = Nats::start(NatsOptions { port, ..NatsOptions::new(dir.path()) }).await.unwrap();
-        Self { nats, dir }
+        let nats = Self::run(&dir, &port).await;
+        Self { nats, dir, port }
     }
 }
 

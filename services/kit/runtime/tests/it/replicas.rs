@@ -16,6 +16,7 @@ use rota_runtime::{
     server::{self, Security},
     within,
 };
+use rota_stack::ReservedPort;
 use tokio::sync::Notify;
 use tonic::Code;
 
@@ -28,19 +29,22 @@ struct Replica {
     sample: Sample,
     address: SocketAddr,
     tasks: Tasks,
+    /// Held when the replica has stopped: others must not answer there in its place.
+    port: Arc<ReservedPort>,
 }
 
 impl Replica {
     async fn start() -> Self {
-        Self::start_at(([127, 0, 0, 1], 0).into()).await
+        Self::start_at(Arc::new(ReservedPort::take().unwrap())).await
     }
 
-    async fn start_at(address: SocketAddr) -> Self {
+    async fn start_at(port: Arc<ReservedPort>) -> Self {
         let (sample, tasks) = (Sample::default(), Tasks::new());
         let security = Security::InsecureLoopback;
-        let address =
-            server::serve("sample", sample.routes(), address, security, &tasks).await.unwrap();
-        Self { sample, address, tasks }
+        let address = server::serve("sample", sample.routes(), port.address(), security, &tasks)
+            .await
+            .unwrap();
+        Self { sample, address, tasks, port }
     }
 
     async fn stop(&self) {
@@ -96,7 +100,7 @@ async fn one_that_was_stopped_is_not_missed_and_found_again() {
     for _ in 0..20 {
         client(&rpc).check(told("ok")).await.unwrap();
     }
-    let again = Replica::start_at(one.address).await;
+    let again = Replica::start_at(Arc::clone(&one.port)).await;
     while again.sample.calls() == 0 {
         client(&rpc).check(told("ok")).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
