@@ -22,6 +22,8 @@ use std::{
     process::ExitCode,
 };
 
+use rota_client::journal::Store;
+
 use arguments::{Arguments, Command, Parsed};
 use device::Device;
 use program::Program;
@@ -80,23 +82,30 @@ fn ended(outcome: anyhow::Result<Exit>) -> Exit {
 
 fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut device = Device::open(&arguments.common)?;
-    match &arguments.command {
-        Command::Daemon { force_bootstrap } => daemon::run(&mut device, *force_bootstrap),
-        Command::AuthDaemon { force_bootstrap } => bootstrap::wait(&mut device, *force_bootstrap),
-        Command::CheckUpdate => signal::check_update(&device),
-        Command::SendInventory => signal::send_inventory(&device),
-        Command::ControlMap(maps) => control_map::run(&mut device, maps),
-        Command::ShowArtifact(format) => show::artifact(&mut device, *format),
-        Command::ShowProvides(format) => show::provides(&mut device, *format),
-        Command::Status(format) => show::status(&mut device, *format),
-        Command::SnapshotDump(flags) => snapshot::dump(&device, flags),
-        Command::Install { artifact, by_hand } => {
-            standalone::install(&mut device, artifact, by_hand)
-        }
-        Command::Resume(by_hand) => standalone::resume(&mut device, by_hand),
-        Command::Commit(by_hand) => standalone::commit(&mut device, by_hand),
-        Command::Rollback(by_hand) => standalone::roll_back(&mut device, by_hand),
-        Command::Bootstrap { force } => bootstrap::run(&mut device, *force),
+    let outcome = run_on(&mut device, &arguments.command);
+    // What was noticed where no update ran.
+    for damage in device.store.take_damage() {
+        device.log.warning(damage);
+    }
+    outcome
+}
+
+fn run_on(device: &mut Device, command: &Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Daemon { force_bootstrap } => daemon::run(device, *force_bootstrap),
+        Command::AuthDaemon { force_bootstrap } => bootstrap::wait(device, *force_bootstrap),
+        Command::CheckUpdate => signal::check_update(device),
+        Command::SendInventory => signal::send_inventory(device),
+        Command::ControlMap(maps) => control_map::run(device, maps),
+        Command::ShowArtifact(format) => show::artifact(device, *format),
+        Command::ShowProvides(format) => show::provides(device, *format),
+        Command::Status(format) => show::status(device, *format),
+        Command::SnapshotDump(flags) => snapshot::dump(device, flags),
+        Command::Install { artifact, by_hand } => standalone::install(device, artifact, by_hand),
+        Command::Resume(by_hand) => standalone::resume(device, by_hand),
+        Command::Commit(by_hand) => standalone::commit(device, by_hand),
+        Command::Rollback(by_hand) => standalone::roll_back(device, by_hand),
+        Command::Bootstrap { force } => bootstrap::run(device, *force),
     }
 }
 

@@ -3,40 +3,36 @@
 //! The whole content is written anew each time: into a new file, which is synced and only then
 //! takes the old one's place; the old one is kept. Each file carries a sequence number and a
 //! checksum, so a torn or damaged one is recognised and the best of the others is read; so it is
-//! where the medium does not let one be read at all.
+//! where the medium does not let one be read at all. What was passed over like that is remembered
+//! until somebody tells it ([`Store::take_damage`]).
 
+mod damage;
+mod folder;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 pub(crate) mod volatile;
 
 use std::{
+    cell::RefCell,
     fmt::Write as _,
-    fs::{self, File, TryLockError},
-    io::{self, Read, Write},
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
+    io::{self, Write},
 };
 
 use ring::digest::{SHA256, digest};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::{private_files, records::Records};
+use crate::records::Records;
+
+pub use damage::{Damage, Flaw, Loss};
+pub use folder::FileStore;
+
+use damage::Noticed;
 
 const CURRENT: &str = "rota-journal";
 const NEW: &str = "rota-journal.new";
 const PREVIOUS: &str = "rota-journal.previous";
-const LOCK: &str = "rota-journal.lock";
-const CLAIM: &str = "rota-update.lock";
-
-/// Far more than any journal needs.
-const MAX_BYTES: u64 = 16 << 20;
-
-/// For another process to write. It takes a moment, unless that process was stopped meanwhile.
-const LOCK_PATIENCE: Duration = Duration::from_secs(30);
-const LOCK_LOOK: Duration = Duration::from_millis(10);
 
 /// First word of the file; a later format gets another number.
 const MAGIC: &str = "rota-journal-1";
@@ -85,6 +81,9 @@ pub trait Store {
     fn claim_update(&mut self) -> Result<bool, JournalError>;
     /// Lets other processes start updates again.
     fn release_update(&mut self);
+    /// Which files were passed over since the last call; each file once as long as the process
+    /// lives.
+    fn take_damage(&mut self) -> Vec<Damage>;
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,12 +107,14 @@ enum Found {
 pub struct Journal<D> {
     disk: D,
     place: String,
+    /// Reading changes nothing but this.
+    noticed: RefCell<Noticed>,
 }
 
 impl<D: Disk> Journal<D> {
     /// `place` names the disk in errors.
     pub fn new(disk: D, place: impl Into<String>) -> Self {
-        Self { disk, place: place.into() }
+        Self { disk, place: place.into(), noticed: RefCell::default() }
     }
 
     fn look(&self, name: &str) -> Result<Found, JournalError> {
@@ -137,7 +138,7 @@ impl<D: Disk> Journal<D> {
     /// left, it may hold an update, and is not passed over.
     fn newest(&self) -> Result<Option<(&'static str, Box<Entry>)>, JournalError> {
         let mut newest: Option<(&'static str, Box<Entry>)> = None;
-        let mut is_current_damaged = false;
+        let mut flaws = Vec::new();
         let mut read_error = None;
         for name in [CURRENT, NEW, PREVIOUS] {
             match self.look(name)? {
@@ -147,19 +148,35 @@ impl<D: Disk> Journal<D> {
                     }
                 }
                 Found::Nothing => {}
-                Found::Damaged => is_current_damaged |= name == CURRENT,
+                Found::Damaged => flaws.push((name, Flaw::Corrupt)),
                 Found::Unreadable(error) => {
-                    is_current_damaged |= name == CURRENT;
+                    flaws.push((name, Flaw::from(&error)));
                     read_error.get_or_insert(error);
                 }
             }
         }
         match (&mut newest, read_error) {
             (None, Some(error)) => return Err(self.read_error(error)),
-            (Some((PREVIOUS, entry)), _) if is_current_damaged => entry.records.forget_last_step(),
+            (Some((PREVIOUS, entry)), _) if flaws.iter().any(|(name, _)| *name == CURRENT) => {
+                entry.records.forget_last_step();
+            }
             _ => {}
         }
+        self.notice(flaws, newest.as_ref().map(|(name, _)| *name));
         Ok(newest)
+    }
+
+    /// A new file that is torn is how a power cut leaves it.
+    fn notice(&self, flaws: Vec<(&'static str, Flaw)>, newest_is_in: Option<&str>) {
+        let path = |name| format!("{}/{name}", self.place);
+        for (name, flaw) in flaws.into_iter().filter(|flaw| *flaw != (NEW, Flaw::Corrupt)) {
+            let loss = match newest_is_in {
+                None => Loss::All,
+                Some(PREVIOUS) if name == CURRENT => Loss::Newest(path(PREVIOUS)),
+                Some(newest) => Loss::Spare(path(newest)),
+            };
+            self.noticed.borrow_mut().add(Damage { file: path(name), flaw, loss });
+        }
     }
 
     fn write(&mut self, newest_is_in: Option<&str>, content: &[u8]) -> io::Result<()> {
@@ -193,9 +210,7 @@ impl<D: Disk> Journal<D> {
         file.write_all(content)?;
         file.sync()
     }
-}
 
-impl<D: Disk> Journal<D> {
     /// The records, or empty ones if there is no journal.
     pub fn read(&self) -> Result<Records, JournalError> {
         Ok(self.newest()?.map(|(_, entry)| entry.records).unwrap_or_default())
@@ -211,6 +226,11 @@ impl<D: Disk> Journal<D> {
         encode(&Entry { sequence, records })
             .and_then(|content| self.write(place, &content))
             .map_err(|source| JournalError::Write { place: self.place.clone(), source })
+    }
+
+    /// As [`Store::take_damage`].
+    pub fn take_damage(&mut self) -> Vec<Damage> {
+        self.noticed.get_mut().take()
     }
 }
 
@@ -250,140 +270,4 @@ fn checksum(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
-}
-
-/// A real folder.
-#[derive(Debug)]
-pub struct Folder(PathBuf);
-
-impl Disk for Folder {
-    type File = File;
-
-    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(self.0.join(name)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut content = Vec::new();
-        file.take(MAX_BYTES).read_to_end(&mut content)?;
-        Ok(Some(content))
-    }
-
-    fn create(&mut self, name: &str) -> io::Result<File> {
-        private_files::create(&self.0.join(name))
-    }
-
-    fn sync_content(&mut self, name: &str) -> io::Result<()> {
-        File::open(self.0.join(name))?.sync_all()
-    }
-
-    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.0.join(from), self.0.join(to))
-    }
-
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.0.join(name))
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
-    }
-}
-
-impl DiskFile for File {
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
-    }
-}
-
-/// The journal in a real folder, shared with other processes: the daemon and a command may both
-/// change it, one after the other.
-#[derive(Debug)]
-pub struct FileStore {
-    folder: PathBuf,
-    /// Held while an update of this process is under way.
-    claim: Option<File>,
-}
-
-impl FileStore {
-    /// Uses the journal in `folder`, which exists.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), claim: None }
-    }
-
-    fn journal(&self) -> Journal<Folder> {
-        Journal::new(Folder(self.folder.clone()), self.folder.display().to_string())
-    }
-
-    fn open(&self, name: &str) -> Result<File, JournalError> {
-        private_files::open(&self.folder.join(name)).map_err(|source| self.write_error(source))
-    }
-
-    /// The file that whoever starts an update locks. On a read-only file system it can be locked if
-    /// it is there; if not, nobody can make it, nor start an update: `None`.
-    fn claim_file(&self) -> Result<Option<File>, JournalError> {
-        match self.open(CLAIM) {
-            Err(JournalError::Write { source, .. })
-                if source.kind() == io::ErrorKind::ReadOnlyFilesystem =>
-            {
-                match File::open(self.folder.join(CLAIM)) {
-                    Ok(file) => Ok(Some(file)),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                    Err(error) => Err(self.write_error(error)),
-                }
-            }
-            opened => opened.map(Some),
-        }
-    }
-
-    fn write_error(&self, source: io::Error) -> JournalError {
-        JournalError::Write { place: self.folder.display().to_string(), source }
-    }
-}
-
-/// Waits for another process to have written.
-fn lock(file: &File, patience: Duration) -> io::Result<()> {
-    let started = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if started.elapsed() >= patience => {
-                let problem = "another process has it and does not go on";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
-            }
-            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_LOOK),
-        }
-    }
-}
-
-impl Store for FileStore {
-    /// Takes no lock, so that it also works on a read-only file system.
-    fn read(&self) -> Result<Records, JournalError> {
-        self.journal().read()
-    }
-
-    fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
-        let held_until_written = self.open(LOCK)?;
-        lock(&held_until_written, LOCK_PATIENCE).map_err(|source| self.write_error(source))?;
-        self.journal().change(change)
-    }
-
-    fn claim_update(&mut self) -> Result<bool, JournalError> {
-        if self.claim.is_none()
-            && let Some(file) = self.claim_file()?
-        {
-            match file.try_lock() {
-                Ok(()) => self.claim = Some(file),
-                Err(TryLockError::WouldBlock) => return Ok(false),
-                Err(TryLockError::Error(source)) => return Err(self.write_error(source)),
-            }
-        }
-        Ok(true)
-    }
-
-    fn release_update(&mut self) {
-        self.claim = None;
-    }
 }

@@ -1,6 +1,7 @@
-use std::{cell::RefCell, rc::Rc};
+use std::{fs::File, rc::Rc, thread, time::Duration};
 
 use super::{
+    folder::{LOCK, LOCK_PATIENCE, lock},
     volatile::{Every, Files, Reach, Volatile},
     *,
 };
@@ -81,7 +82,9 @@ fn a_write_that_is_cut_anywhere_leaves_the_old_or_the_new() {
                 let device = Fused::new(files.clone(), Some(operations));
                 let is_written = set(&mut device.journal(), new).is_ok();
                 for files in device.after_a_cut() {
-                    let read = name(&Fused::new(files.clone(), None).journal());
+                    let mut journal = Fused::new(files.clone(), None).journal();
+                    let read = name(&journal);
+                    assert_eq!(journal.take_damage(), [], "cut {new:?} after {operations}");
                     assert!(
                         read == new || (read == old && !is_written),
                         "cut {new:?} after {operations} operations: {read}"
@@ -242,6 +245,52 @@ fn a_journal_that_cannot_be_read_is_as_a_damaged_one() {
             assert_eq!(previous.records.software().artifact_name, "three", "{bad}: {error}");
         }
     }
+}
+
+/// What a journal with two entries or three says of its files when one cannot be read, or more.
+fn damage_of(has_new: bool, bad: &[(&str, Option<Errno>)]) -> Vec<Damage> {
+    let device = with_two_entries(has_new);
+    for (name, error) in bad {
+        match error {
+            Some(error) => device.with(|files| files.spoil(name, error.raw_os_error())),
+            None => damage(&device, name),
+        }
+    }
+    let mut journal = device.journal();
+    journal.read().unwrap();
+    journal.read().unwrap();
+    let told = journal.take_damage();
+    set(&mut journal, "three").unwrap();
+    journal.read().unwrap();
+    assert_eq!(journal.take_damage(), [], "each file once");
+    told
+}
+
+#[test]
+fn what_was_passed_over_is_told_with_what_is_lost() {
+    let file = |name: &str| format!("memory/{name}");
+    let io = Flaw::Unreadable(io::Error::from(Errno::IO).to_string());
+    for (error, flaw) in [(None, Flaw::Corrupt), (Some(Errno::IO), io)] {
+        for (has_new, bad, loss) in [
+            (false, CURRENT, Loss::Newest(file(PREVIOUS))),
+            (false, PREVIOUS, Loss::Spare(file(CURRENT))),
+            (true, CURRENT, Loss::Spare(file(NEW))),
+        ] {
+            let told = damage_of(has_new, &[(bad, error)]);
+            assert_eq!(told, [Damage { file: file(bad), flaw: flaw.clone(), loss }]);
+        }
+    }
+    let all = damage_of(false, &[(CURRENT, None), (PREVIOUS, None)]);
+    assert_eq!(
+        all,
+        [CURRENT, PREVIOUS].map(|bad| Damage {
+            file: file(bad),
+            flaw: Flaw::Corrupt,
+            loss: Loss::All
+        })
+    );
+    assert_eq!(damage_of(true, &[(NEW, None)]), [], "a power cut may leave that");
+    assert_eq!(damage_of(true, &[(NEW, Some(Errno::IO))]).len(), 1);
 }
 
 #[test]

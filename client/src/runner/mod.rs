@@ -179,6 +179,7 @@ impl<'a> Runner<'a> {
         loop {
             let Transition { mut state, journal, action } = transition;
             self.enter_deployment(&state);
+            self.tell_damage();
             let is_saved = journal == Journal::No || self.save(&state);
             if !is_saved {
                 state.set_unsaved();
@@ -219,6 +220,13 @@ impl<'a> Runner<'a> {
             Err(error) => self.world.log.error(chain(error)),
         }
         outcome.is_ok()
+    }
+
+    /// Says which copies of the journal were passed over; in a deployment, its log says so too.
+    fn tell_damage(&mut self) {
+        for damage in self.world.store.take_damage() {
+            self.world.log.warning(damage);
+        }
     }
 
     /// During a deployment everything that is logged goes to its log as well.

@@ -163,6 +163,40 @@ fn a_client_that_is_killed_while_it_installs_rolls_back_when_it_starts_again() {
 }
 
 #[test]
+fn a_damaged_copy_of_the_journal_is_told_once_and_in_the_log_of_the_deployment() {
+    let rota = Rota::default();
+    let server = rota.start();
+    rota.deploy("new content");
+    let device = Device::with_server(&server.url());
+    device.write("hang-ArtifactInstall", "");
+    let daemon = device.start_daemon();
+    device.wait_for("hanging");
+    daemon.kill();
+    let journal = device.path("data/rota-journal");
+    let mut content = std::fs::read(&journal).unwrap();
+    *content.last_mut().unwrap() ^= 1;
+    std::fs::write(&journal, content).unwrap();
+    let warning = format!("the journal file {} is passed over", journal.display());
+    let shown = device.run(&["status"]).stderr();
+    assert_eq!(shown.matches(&warning).count(), 1, "{shown}");
+
+    let daemon = device.start_daemon();
+    let is_log = |request: &Request| request.path.ends_with("/d1/log");
+    server.wait_until("the log, and polls after it", |requests| {
+        let after = requests.iter().skip_while(|request| !is_log(request));
+        after.filter(|request| request.path.ends_with("/next")).count() >= 2
+    });
+    daemon.stop();
+    assert!(has_status(&server.requests(), "failure"), "how far it was is not known");
+    let logged = device.read("daemon.log").unwrap();
+    assert_eq!(logged.matches(&warning).count(), 1, "{logged}");
+    let line = logged.lines().find(|line| line.contains(&warning)).unwrap();
+    assert!(line.contains("warning") && line.contains("what was written last is lost"), "{line}");
+    let log = server.requests().into_iter().find(is_log).unwrap().json().to_string();
+    assert_eq!(log.matches(&warning).count(), 1, "{log}");
+}
+
+#[test]
 fn a_client_that_is_killed_after_the_commit_reports_success_when_it_starts_again() {
     let rota = Rota::default();
     let server = rota.start();

@@ -17,7 +17,7 @@ use super::super::Inventory;
 use crate::{
     clock::Clock,
     inventory::InventoryError,
-    journal::{JournalError, Store},
+    journal::{Damage, JournalError, Store},
     machine::{
         ArtifactInfo, Call, Deployment, DeploymentId, RebootNeed, ScriptPoint, ScriptState, Status,
         Task,
@@ -153,6 +153,10 @@ impl<S: Store> Store for Surroundings<S> {
     }
 
     fn release_update(&mut self) {}
+
+    fn take_damage(&mut self) -> Vec<Damage> {
+        self.real.take_damage()
+    }
 }
 
 impl<I: Installer> Installer for Surroundings<I> {

@@ -15,7 +15,7 @@ use crate::{
     clock::{Clock, Moment},
     config::Settings,
     inventory::InventoryError,
-    journal::{Journal, JournalError, Store, volatile::Volatile},
+    journal::{Damage, Journal, JournalError, Store, volatile::Volatile},
     log::{DeploymentLogs, Level, Log},
     machine::{
         ArtifactInfo, Call, Deployment, DeploymentId, RebootNeed, Refusal, ScriptPoint,
@@ -159,6 +159,10 @@ impl Store for Part {
     }
 
     fn release_update(&mut self) {}
+
+    fn take_damage(&mut self) -> Vec<Damage> {
+        Vec::new()
+    }
 }
 
 impl Installer for Part {

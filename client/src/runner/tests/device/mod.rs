@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use super::super::*;
 use crate::{
     clock::Moment,
+    journal::Damage,
     log::Level,
     machine::{ArtifactInfo, Call, RebootNeed, ScriptPoint, ScriptState, Status, Task},
     modules::InstallError,
@@ -195,6 +196,10 @@ impl Store for Fake {
     }
 
     fn release_update(&mut self) {}
+
+    fn take_damage(&mut self) -> Vec<Damage> {
+        Vec::new()
+    }
 }
 
 fn failed_call() -> InstallError {
