@@ -28,7 +28,7 @@ use super::{
     proxy::{Proxies, Proxy, bare},
     socket::Socket,
     tls,
-    wire::{Stream, Wire},
+    wire::{ReadLimit, Stream, Wire},
 };
 use crate::{clock::TimeOfDay, log::Log, time::rfc3339, wake::Wake};
 
@@ -55,12 +55,13 @@ const LOOK: Duration = Duration::from_millis(100);
 const MAX_PROXY_ANSWER_BYTES: usize = 16 << 10;
 
 /// Makes the connections of an agent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Dialer {
     tls: Arc<ClientConfig>,
     proxies: Proxies,
     /// Longest wait for anything to move on a connection.
     silence: Duration,
+    limit: ReadLimit,
     time: TimeOfDay,
     wake: Wake,
     log: Log,
@@ -97,7 +98,14 @@ impl Dialer {
         let proxies = Proxies::from_environment(|name| std::env::var(name).ok())?;
         let tls = tls::client_config(trust, log)?;
         let (time, wake, log) = (time.clone(), wake.clone(), log.clone());
-        Ok(Self { tls, proxies, silence: *silence, time, wake, log })
+        let limit = ReadLimit::default();
+        Ok(Self { tls, proxies, silence: *silence, limit, time, wake, log })
+    }
+
+    /// One like it, whose connections end as its own limit says.
+    pub(super) fn limited(&self) -> (Self, ReadLimit) {
+        let limit = ReadLimit::default();
+        (Self { limit: limit.clone(), ..self.clone() }, limit)
     }
 
     fn dial(
@@ -107,7 +115,7 @@ impl Dialer {
         buffers: (usize, usize),
     ) -> io::Result<Wire> {
         let (stream, proxy) = self.reach(uri, limit)?;
-        let wire = Wire::new(stream, buffers);
+        let wire = Wire::new(stream, buffers, self.limit.clone());
         Ok(match proxy {
             Some(proxy) => wire.through_proxy(uri, proxy),
             None => wire,

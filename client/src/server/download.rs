@@ -16,6 +16,7 @@ use super::{
     link::Link,
     patience::Patience,
     range::{self, Fit},
+    wire::ReadLimit,
 };
 use crate::{
     log::{Log, chain},
@@ -36,6 +37,7 @@ const LOG_PAUSE: Duration = Duration::from_secs(30);
 /// for a while when none do; an expired link is replaced.
 pub(super) struct Download {
     http: Http,
+    limit: ReadLimit,
     link: Link,
     patience: Patience,
     wake: Wake,
@@ -69,19 +71,20 @@ struct Breaks {
 }
 
 impl Download {
-    /// Sends the first request. The download fails after pauses of `patience` in all without
-    /// progress.
+    /// Sends the first request.
     pub(super) fn open(
-        http: Http,
+        http: &Http,
         link: Link,
-        patience: Duration,
+        patience: Patience,
         wake: Wake,
         log: Log,
     ) -> Result<Self, ServerError> {
+        let (http, limit) = http.limited();
         let mut download = Self {
             http,
+            limit,
             link,
-            patience: Patience::new(patience),
+            patience,
             wake,
             log,
             body: None,
@@ -205,8 +208,12 @@ impl Download {
         let limit = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let buffer = buffer.get_mut(..limit).unwrap_or_default();
         let started = Instant::now();
-        let count = part.body.read(buffer)?;
-        let (bytes, waited) = (count as u64, started.elapsed());
+        self.limit.set(started.checked_add(self.patience.time_left()));
+        let read = part.body.read(buffer);
+        self.limit.set(None);
+        let waited = started.elapsed();
+        let count = read.inspect_err(|_| self.patience.received(0, 0, waited))?;
+        let bytes = count as u64;
         if part.skip > 0 && count > 0 {
             part.skip -= bytes;
             self.patience.received(bytes, 0, waited);
@@ -248,7 +255,7 @@ impl Read for Download {
         loop {
             self.wake.check().map_err(io::Error::other)?;
             if self.patience.is_too_slow() {
-                self.broke(io::Error::new(ErrorKind::TimedOut, "it brings next to nothing"))?;
+                self.broke(too_slow())?;
             }
             if self.body.is_none() {
                 self.connect().map_err(io::Error::other)?;
@@ -259,11 +266,16 @@ impl Read for Download {
                 Ok(Some(count)) => return Ok(count),
                 Ok(None) => continue,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) if self.patience.is_too_slow() => too_slow(),
                 Err(error) => error,
             };
             self.broke(reason)?;
         }
     }
+}
+
+fn too_slow() -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, "it brings next to nothing")
 }
 
 /// The whole file.

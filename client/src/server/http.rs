@@ -13,6 +13,7 @@ use ureq::{
 use super::{
     ServerError, Trust,
     dial::{ClockNotSet, Dialer, LeftToDialer},
+    wire::ReadLimit,
 };
 use crate::{clock::TimeOfDay, log::Log, time::parse_http_date, wake::Wake};
 
@@ -90,6 +91,8 @@ pub(super) struct Circumstances {
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     agent: Agent,
+    /// The agent's.
+    dialer: Dialer,
     request: Duration,
     time: TimeOfDay,
 }
@@ -115,20 +118,29 @@ impl Http {
     /// Reads certificates; proxies come from the environment.
     pub(super) fn new(circumstances: &Circumstances) -> Result<Self, ServerError> {
         let Circumstances { request, time, .. } = circumstances;
-        let dialer = Dialer::new(circumstances)?;
+        Ok(Self::over(Dialer::new(circumstances)?, *request, time.clone()))
+    }
+
+    /// One like it, for somebody who sets when reading ends that brings nothing.
+    pub(super) fn limited(&self) -> (Self, ReadLimit) {
+        let (dialer, limit) = self.dialer.limited();
+        (Self::over(dialer, self.request, self.time.clone()), limit)
+    }
+
+    fn over(dialer: Dialer, request: Duration, time: TimeOfDay) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_idle_connections(0)
             .max_response_header_size(MAX_HEAD_BYTES)
-            .timeout_recv_response(Some(*request))
+            .timeout_recv_response(Some(request))
             // The dialer knows its own.
             .proxy(None)
             .user_agent(concat!("rota-client/", env!("CARGO_PKG_VERSION")))
             .build();
-        let agent = Agent::with_parts(config, dialer, LeftToDialer);
-        Ok(Self { agent, request: *request, time: time.clone() })
+        let agent = Agent::with_parts(config, dialer.clone(), LeftToDialer);
+        Self { agent, dialer, request, time }
     }
 
     /// A request whose answer fits into memory.

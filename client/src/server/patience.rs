@@ -13,9 +13,9 @@ const LONGEST: Duration = Duration::from_mins(1);
 /// So many bytes are worth the full patience anew.
 const PROGRESS_BYTES: u64 = 64 << 10;
 
-/// A connection that brings less in this time than [`PROGRESS_BYTES`] is as good as broken. The
-/// slowest links in use bring ten times as much.
-const SLOW: Duration = Duration::from_mins(10);
+/// A connection that brings less of the file in this time than [`PROGRESS_BYTES`] is as good as
+/// broken. The slowest links in use bring ten times as much.
+pub(super) const SLOW: Duration = Duration::from_mins(10);
 
 /// What such a connection costs, besides the pause after it.
 const SLOW_COST: Duration = Duration::from_mins(1);
@@ -24,6 +24,7 @@ const SLOW_COST: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug)]
 pub(super) struct Patience {
     whole: Duration,
+    slow: Duration,
     pauses: Backoff,
     /// Bytes since patience was last restored.
     gained: u64,
@@ -33,9 +34,11 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Gives up after pauses of so long in all, without progress between them.
-    pub(super) fn new(whole: Duration) -> Self {
-        Self { whole, pauses: pauses(whole), gained: 0, moved: 0, waited: Duration::ZERO }
+    /// Gives up after pauses of so long in all, without progress between them, and takes a
+    /// connection for broken that brings next to nothing in `slow`.
+    pub(super) fn new(whole: Duration, slow: Duration) -> Self {
+        let (gained, moved, waited) = (0, 0, Duration::ZERO);
+        Self { whole, slow, pauses: pauses(whole), gained, moved, waited }
     }
 
     /// A connection is there.
@@ -59,9 +62,14 @@ impl Patience {
         }
     }
 
+    /// How long may still be waited for enough on this connection.
+    pub(super) fn time_left(&self) -> Duration {
+        self.slow.saturating_sub(self.waited)
+    }
+
     /// Whether the connection brings next to nothing, which costs patience.
     pub(super) fn is_too_slow(&mut self) -> bool {
-        let is_slow = self.waited >= SLOW;
+        let is_slow = self.time_left().is_zero();
         if is_slow {
             self.connected();
             self.pauses.spend(SLOW_COST);
@@ -92,7 +100,7 @@ mod tests {
 
     #[test]
     fn without_progress_the_pauses_grow_and_end() {
-        let mut patience = Patience::new(WHOLE);
+        let mut patience = Patience::new(WHOLE, SLOW);
         let first: Vec<_> = (0..3).filter_map(|_| patience.next_pause(None)).collect();
         assert_eq!(first.iter().map(Duration::as_millis).collect::<Vec<_>>(), [500, 1000, 2000]);
         assert_eq!(pauses_left(&mut patience) + Duration::from_millis(3500), WHOLE);
@@ -101,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_link_that_drops_all_the_time_but_gets_on_is_never_given_up() {
-        let mut patience = Patience::new(WHOLE);
+        let mut patience = Patience::new(WHOLE, SLOW);
         for _ in 0..100_000 {
             assert_eq!(patience.next_pause(None), Some(FIRST));
             patience.received(KIB, KIB, Duration::ZERO);
@@ -110,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_byte_for_each_connection_is_not_getting_on() {
-        let mut patience = Patience::new(WHOLE);
+        let mut patience = Patience::new(WHOLE, SLOW);
         let mut attempts = 0;
         while patience.next_pause(None).is_some() {
             patience.received(1, 1, Duration::ZERO);
@@ -121,7 +129,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_read_over_again_are_not_progress() {
-        let mut patience = Patience::new(WHOLE);
+        let mut patience = Patience::new(WHOLE, SLOW);
         let mut paused = Duration::ZERO;
         while let Some(pause) = patience.next_pause(None) {
             paused += pause;
@@ -133,13 +141,13 @@ mod tests {
     #[test]
     fn a_trickle_ends_and_a_slow_link_does_not() {
         let minute = Duration::from_mins(1);
-        let mut slow = Patience::new(WHOLE);
+        let mut slow = Patience::new(WHOLE, SLOW);
         for number in 1..10_000 {
             // 2G at its worst: a kilobyte a second.
             slow.received(60 * KIB, 60 * KIB, minute);
             assert!(!slow.is_too_slow(), "{number}");
         }
-        let mut trickle = Patience::new(WHOLE);
+        let mut trickle = Patience::new(WHOLE, SLOW);
         let given_up = (1..10_000).find(|_| {
             trickle.received(1, 1, minute);
             trickle.is_too_slow() && trickle.next_pause(None).is_none()
@@ -150,7 +158,7 @@ mod tests {
     #[test]
     fn a_wish_to_come_later_is_granted_once_beyond_the_patience() {
         let day = Duration::from_hours(24);
-        let mut patience = Patience::new(WHOLE);
+        let mut patience = Patience::new(WHOLE, SLOW);
         assert_eq!(patience.next_pause(Some(day)), Some(day));
         assert_eq!(patience.next_pause(Some(day)), None);
     }

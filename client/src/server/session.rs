@@ -11,7 +11,11 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use super::{
-    Authority, Server, ServerError, Token, Trust, download::Download, http::Answer, link::Link,
+    Authority, Server, ServerError, Token, Trust,
+    download::Download,
+    http::Answer,
+    link::Link,
+    patience::{Patience, SLOW},
 };
 use crate::{
     clock::TimeOfDay,
@@ -48,6 +52,9 @@ pub struct SessionSettings {
     pub device_type_file: PathBuf,
     /// Pauses of a download that gets nowhere add up to so much before it fails.
     pub download_patience: Duration,
+    /// A download's connection that brings less than 64 KiB of the file in this time is as good as
+    /// broken.
+    pub download_slowness: Duration,
     /// A connection that brings nothing for so long is dead.
     pub connection_timeout: Duration,
     pub trust: Trust,
@@ -66,6 +73,7 @@ impl SessionSettings {
             identity_script: paths.identity_script(),
             device_type_file: paths.device_type(settings),
             download_patience: DOWNLOAD_RETRY * settings.retry_download_count,
+            download_slowness: SLOW,
             connection_timeout: settings.connection_timeout,
             trust: Trust::new(settings),
             time: TimeOfDay::default(),
@@ -110,8 +118,10 @@ impl Session {
     }
 
     fn open(&self, link: Link) -> Result<Source, ServerError> {
-        let (http, patience) = (self.authority.http()?, self.settings().download_patience);
-        let download = Download::open(http, link, patience, self.wake.clone(), self.log.clone())?;
+        let SessionSettings { download_patience, download_slowness, .. } = self.settings();
+        let patience = Patience::new(*download_patience, *download_slowness);
+        let (http, wake, log) = (self.authority.http()?, self.wake.clone(), self.log.clone());
+        let download = Download::open(&http, link, patience, wake, log)?;
         Ok(Box::new(download))
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
@@ -21,11 +22,30 @@ pub(super) enum Stream {
     Tls(Box<StreamOwned<ClientConnection, Socket>>),
 }
 
+/// When reading is to end that has brought nothing. Clones share it, and so does each connection
+/// that was made for them.
+///
+/// TLS gives nothing out before a record is whole, and HTTP nothing before a line of its framing is,
+/// so who reads may wait for very long while byte after byte comes. The socket alone can end that.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReadLimit(Arc<Mutex<Option<Instant>>>);
+
+impl ReadLimit {
+    pub(super) fn set(&self, end: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = end;
+    }
+
+    fn get(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A connection for one request.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: Stream,
     buffers: LazyBuffers,
+    limit: ReadLimit,
     /// Still to be written into the head of the request.
     for_proxy: Option<ForProxy>,
 }
@@ -43,8 +63,13 @@ impl std::fmt::Debug for ForProxy {
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream, (input_size, output_size): (usize, usize)) -> Self {
-        Self { stream, buffers: LazyBuffers::new(input_size, output_size), for_proxy: None }
+    pub(super) fn new(
+        stream: Stream,
+        (input_size, output_size): (usize, usize),
+        limit: ReadLimit,
+    ) -> Self {
+        let buffers = LazyBuffers::new(input_size, output_size);
+        Self { stream, buffers, limit, for_proxy: None }
     }
 
     /// For a plain request that a proxy passes on.
@@ -60,6 +85,7 @@ impl Wire {
 
     fn prepare(&mut self, timeout: NextTimeout) {
         let deadline = timeout.not_zero().and_then(|left| Instant::now().checked_add(*left));
+        let deadline = [deadline, self.limit.get()].into_iter().flatten().min();
         match &mut self.stream {
             Stream::Plain(socket) => socket.set_deadline(deadline),
             Stream::Tls(tls) => tls.sock.set_deadline(deadline),

@@ -50,12 +50,14 @@ pub(crate) struct Response {
     /// Close the connection after so many bytes of the body.
     cut_after: Option<usize>,
     has_length: bool,
+    /// The body from here on is written byte by byte, each after a while.
+    dribble: Option<(usize, Duration)>,
 }
 
 impl Response {
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
-        Self { status, headers: Vec::new(), body, cut_after: None, has_length: true }
+        Self { status, headers: Vec::new(), body, cut_after: None, has_length: true, dribble: None }
     }
 
     pub(crate) fn empty(status: u16) -> Self {
@@ -69,6 +71,11 @@ impl Response {
 
     pub(crate) fn cut_after(mut self, bytes: usize) -> Self {
         self.cut_after = Some(bytes);
+        self
+    }
+
+    pub(crate) fn dribble(mut self, from: usize, pause: Duration) -> Self {
+        self.dribble = Some((from, pause));
         self
     }
 
@@ -251,6 +258,12 @@ fn write_response(stream: &mut impl Write, response: &Response) -> io::Result<()
     write!(head, "\r\n")?;
     stream.write_all(&head)?;
     let end = response.cut_after.unwrap_or(response.body.len());
-    stream.write_all(&response.body[..end])?;
+    let (from, pause) = response.dribble.unwrap_or((end, Duration::ZERO));
+    stream.write_all(&response.body[..from])?;
+    for byte in &response.body[from..end] {
+        stream.flush()?;
+        thread::sleep(pause);
+        stream.write_all(std::slice::from_ref(byte))?;
+    }
     stream.flush()
 }

@@ -63,6 +63,7 @@ pub(crate) fn session_adjusted(
         identity_script: script,
         device_type_file: folder.path().join("device_type"),
         download_patience: Duration::from_secs(2),
+        download_slowness: Duration::from_mins(10),
         connection_timeout: Settings::default().connection_timeout,
         trust: Trust::default(),
         time: TimeOfDay::default(),

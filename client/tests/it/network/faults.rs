@@ -10,17 +10,17 @@ use std::{
 use rota_client::{
     machine::Deployment,
     records::Software,
-    server::{Server, Session},
+    server::{Server, Session, Trust},
 };
 use tempfile::TempDir;
 
 use super::{
-    line::{Fault, Line},
+    line::{Fault, Line, PATIENCE},
     rota::{Rota, file, ranges},
 };
 use crate::{
     fake_server::{FakeServer, Request, Response},
-    session::{session_adjusted, session_with},
+    session::session_adjusted,
     tls,
 };
 
@@ -237,24 +237,71 @@ fn a_line_that_always_breaks_but_gets_on_is_never_given_up() {
 
 #[test]
 fn a_byte_that_changes_on_the_way_is_noticed_by_tls_and_read_again() {
-    let identity = tls::self_signed(&tls::params("localhost"));
-    let config = tls::open_to_all(&identity);
-    let server = FakeServer::start_with(Some(config), |request| file(&content(), request));
-    let folder = tempfile::tempdir().unwrap();
-    let certificate = folder.path().join("server.crt");
-    std::fs::write(&certificate, identity.certificate.pem()).unwrap();
-    let settings = rota_client::config::Settings {
-        server_certificate: Some(certificate),
-        connection_timeout: SILENCE,
-        ..Default::default()
-    };
+    let (server, trust, _certificate) = over_tls(|request| file(&content(), request));
     // In the handshake, in the first bytes, in the middle.
     let faults =
         [Fault::Corrupt(200), Fault::Corrupt(BREAK), Fault::Reset(BREAK), Fault::Corrupt(20_000)];
     let line = Line::with_faults(&server.url(), &faults);
-    let (session, _folder) = session_with(&[], &settings);
+    let (session, _folder) = session_adjusted(&[], |settings| {
+        settings.trust = trust;
+        settings.connection_timeout = SILENCE;
+    });
     assert!(download(&session, &format!("{}/file", line.url("https"))).unwrap() == content());
     assert_eq!(line.connections(), 5);
+}
+
+/// A server over TLS, and a trust in it, as long as the folder is there.
+fn over_tls(
+    handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
+) -> (FakeServer, Trust, TempDir) {
+    let identity = tls::self_signed(&tls::params("localhost"));
+    let server = FakeServer::start_with(Some(tls::open_to_all(&identity)), handler);
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = folder.path().join("server.crt");
+    std::fs::write(&certificate, identity.certificate.pem()).unwrap();
+    (server, Trust { server_certificate: Some(certificate), ..Trust::default() }, folder)
+}
+
+/// One that takes a connection for broken that brings less than 64 KiB in two seconds.
+fn impatient(trust: Trust) -> (Session, TempDir) {
+    session_adjusted(&[], |settings| {
+        settings.trust = trust;
+        settings.download_patience = Duration::from_mins(10);
+        settings.download_slowness = Duration::from_secs(2);
+    })
+}
+
+/// Over TLS nothing is given out before a record of up to 16 KiB is whole, which here would take
+/// half an hour.
+#[test]
+fn a_line_on_which_byte_after_byte_comes_is_left_for_another() {
+    let plain = FakeServer::start(|request| file(&content(), request));
+    let (secure, trust, _certificate) = over_tls(|request| file(&content(), request));
+    all_at_once(vec![("http", plain), ("https", secure)], |(scheme, server)| {
+        let drip = Fault::Drip(BREAK, Duration::from_millis(100));
+        let line = Line::with_faults(&server.url(), &[drip]);
+        let (session, _folder) = impatient(trust.clone());
+        let started = Instant::now();
+        let received = download(&session, &format!("{}/file", line.url(scheme))).unwrap();
+        assert!(received == content(), "{scheme}");
+        assert!(started.elapsed() < PATIENCE, "{scheme}: the line ended it");
+        assert_eq!(line.connections(), 2, "{scheme}");
+        let rest = server.requests().remove(1);
+        assert!(rest.header("range").is_some(), "{scheme}: the second goes on");
+    });
+}
+
+/// Each byte is a record of its own: on the wire there are two dozen times as many, and more than
+/// enough if they counted.
+#[test]
+fn what_tls_adds_is_no_progress() {
+    let (server, trust, _certificate) = over_tls(|request| match request.header("range") {
+        None => file(&content(), request).dribble(BREAK, Duration::from_micros(200)),
+        Some(_) => file(&content(), request),
+    });
+    let (session, _folder) = impatient(trust);
+    assert!(download(&session, &format!("{}/file", server.url())).unwrap() == content());
+    assert_eq!(server.requests().len(), 2);
 }
 
 #[test]

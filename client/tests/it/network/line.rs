@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::net::sockopt::set_socket_linger;
@@ -16,7 +16,7 @@ use rustix::net::sockopt::set_socket_linger;
 use crate::port::Port;
 
 /// Longer than any client waits in these tests.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What becomes of a connection. Bytes are those that the server sends, heads included.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     Stall(usize),
     /// After so many bytes a thousand come one by one.
     Trickle(usize),
+    /// After so many bytes one comes after the other, each after such a while, and at last none.
+    Drip(usize, Duration),
     /// One byte is another.
     Corrupt(usize),
     /// Somebody else answers, in these words.
@@ -192,6 +194,18 @@ fn down(mut server: &TcpStream, mut client: &TcpStream, fault: &Fault) -> io::Re
                     thread::sleep(Duration::from_millis(1));
                 }
                 client.write_all(after)?;
+            }
+            Fault::Drip(at, pause) => {
+                let (before, rest) = bytes.split_at(at.saturating_sub(sent).min(count));
+                client.write_all(before)?;
+                let started = Instant::now();
+                for byte in rest {
+                    if started.elapsed() > PATIENCE {
+                        return Ok(());
+                    }
+                    client.write_all(std::slice::from_ref(byte))?;
+                    thread::sleep(*pause);
+                }
             }
             _ => client.write_all(bytes)?,
         }
