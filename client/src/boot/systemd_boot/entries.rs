@@ -8,6 +8,9 @@ use std::{
 
 use super::super::{BootError, Slot};
 
+/// Of entries that are text, and of unified kernels.
+const EXTENSIONS: [&str; 2] = ["conf", "efi"];
+
 /// How often an entry may still be tried, and was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counter {
@@ -59,11 +62,26 @@ impl Entry {
         }
     }
 
+    /// What matches the entry with and without its counter, and no other that
+    /// [`parse`](Self::parse) knows: a `.` or a `+` comes after the stem.
+    pub(super) fn pattern(slot: Slot, extension: &str) -> String {
+        format!("{}[.+]*{extension}", Self::stem(slot))
+    }
+
+    /// The system that a name or a pattern is about; `None` if it is something else.
+    pub(super) fn slot_of(value: &str) -> Option<Slot> {
+        let is_pattern_of = |slot: &Slot| {
+            EXTENSIONS.iter().any(|known| value.eq_ignore_ascii_case(&Self::pattern(*slot, known)))
+        };
+        let named = || Self::parse(value).map(|entry| entry.slot);
+        [Slot::A, Slot::B].into_iter().find(is_pattern_of).or_else(named)
+    }
+
     /// `None` for the entry of something else. The boot loader compares without regard to case.
     pub(super) fn parse(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         let (name, extension) = name.rsplit_once('.')?;
-        let extension = ["conf", "efi"].into_iter().find(|known| *known == extension)?;
+        let extension = EXTENSIONS.into_iter().find(|known| *known == extension)?;
         let (stem, counter) = match name.split_once('+') {
             Some((stem, counter)) => (stem, Some(Counter::parse(counter)?)),
             None => (name, None),
@@ -151,6 +169,20 @@ mod tests {
             "",
         ] {
             assert_eq!(Entry::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn names_and_patterns_say_which_system_they_are_about() {
+        for (value, expected) in [
+            ("rootfs-a.conf", Some(Slot::A)),
+            ("rootfs-b+1.efi", Some(Slot::B)),
+            ("rootfs-a[.+]*efi", Some(Slot::A)),
+            ("ROOTFS-B[.+]*conf", Some(Slot::B)),
+            ("rootfs-b*.conf", None),
+            ("rootfs-c[.+]*conf", None),
+        ] {
+            assert_eq!(Entry::slot_of(value), expected, "{value}");
         }
     }
 }

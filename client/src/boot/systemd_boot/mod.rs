@@ -9,6 +9,21 @@
 //! The counter in the name of an entry (`rootfs-b+1.conf`: one try left) is the second wall. An
 //! entry that was tried and not kept (`+0-1`), or given up (`+0`), is ordered last, so it is not
 //! chosen even where the firmware has lost its variables.
+//!
+//! The variables hold identifiers of entries, which are compared without regard to case. What an
+//! identifier is has changed; this is what systemd's `src/boot/boot.c` makes of it:
+//!
+//! | systemd-boot | identifier | `LoaderEntryOneShot` is |
+//! |---|---|---|
+//! | before 252 | the file's name, counter included | an identifier |
+//! | from 252 on | the same | a pattern of the shell's kind for identifiers |
+//! | with pull request 38897 of September 2025, about 259 | the file's name without the counter | the same |
+//!
+//! Patterns came between 249 and 252, and the file's name fits itself as a pattern. Since the last
+//! change may have been taken into older branches as well, a trial is named by a pattern that fits
+//! both kinds of identifiers (`rootfs-b[.+]*conf`), and by the file's name where the boot loader is
+//! not known to take patterns. Other entries do not fit the pattern unless their names begin with
+//! `rootfs-b.` or `rootfs-b+`.
 
 #[cfg(test)]
 mod bench;
@@ -30,8 +45,11 @@ const DEFAULT: &str = "LoaderEntryDefault";
 const ONE_SHOT: &str = "LoaderEntryOneShot";
 /// What the boot loader started this time.
 const SELECTED: &str = "LoaderEntrySelected";
-/// Set by every boot loader that speaks the interface.
+/// Set by every boot loader that speaks the interface: its name and version.
 const INFO: &str = "LoaderInfo";
+
+/// Since then `LoaderEntryOneShot` has surely been a pattern for identifiers.
+const PATTERNS_SINCE: u32 = 252;
 
 /// What the boot loader has in common with this system. The real thing, or one that loses power.
 pub trait Interface {
@@ -123,8 +141,8 @@ impl<I: Interface> SystemdBoot<I> {
     /// The system that a variable names.
     fn named_by(&self, variable: &'static str) -> Result<Option<Slot>, BootError> {
         let Some(value) = self.interface.variable(variable)? else { return Ok(None) };
-        match Entry::parse(&value) {
-            Some(entry) => Ok(Some(entry.slot)),
+        match Entry::slot_of(&value) {
+            Some(slot) => Ok(Some(slot)),
             None => Err(BootError::BadValue {
                 name: variable,
                 value,
@@ -164,6 +182,15 @@ impl<I: Interface> SystemdBoot<I> {
     }
 }
 
+/// Whether a boot loader compares entries with patterns, by what it says of itself, as in
+/// `systemd-boot 252.39-1~deb12u2`.
+fn takes_patterns(info: &str) -> bool {
+    let version = info.strip_prefix("systemd-boot ").unwrap_or_default();
+    let end = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+    let number = version.get(..end).and_then(|number| number.parse::<u32>().ok());
+    number.is_some_and(|number| number >= PATTERNS_SINCE)
+}
+
 impl<I: Interface> BootLoader for SystemdBoot<I> {
     fn partition_numbers(&self) -> Option<PartitionNumbers> {
         None
@@ -186,7 +213,14 @@ impl<I: Interface> BootLoader for SystemdBoot<I> {
         // The way back comes first.
         self.set_default(slot.other())?;
         let name = self.count(slot, Some(Counter::ONE_TRY))?;
-        self.interface.set_variable(ONE_SHOT, &name)
+        let info = self.interface.variable(INFO)?.unwrap_or_default();
+        let extension = Entry::parse(&name).map(|entry| entry.extension);
+        match extension.filter(|_| takes_patterns(&info)) {
+            Some(extension) => {
+                self.interface.set_variable(ONE_SHOT, &Entry::pattern(slot, extension))
+            }
+            None => self.interface.set_variable(ONE_SHOT, &name),
+        }
     }
 
     fn commit(&mut self) -> Result<(), BootError> {
