@@ -1,5 +1,5 @@
 # Rota's commands. Each is a line or three; what they call holds the logic.
-.PHONY: setup build run demo test e2e-vm bench bench-client deb fmt lint doc sqlx openapi
+.PHONY: setup build run demo test e2e-vm charts images bench bench-client deb fmt lint doc sqlx openapi
 
 CARGO ?= cargo
 
@@ -25,6 +25,13 @@ test: build       ## everything, on real parts
 e2e-vm: build     ## virtual machines that are updated and lose power; CUTS=500 for a long run
 	.ci/client
 	target/debug/rota-e2e-vm
+
+charts: build     ## the Helm chart, with the real helm
+	.ci/charts-tools
+	$(CARGO) test --workspace $(FEATURES) --test charts
+
+images:           ## the container images, with Docker; REGISTRY=registry.example.com/ota
+	.ci/images $(REGISTRY)
 
 bench: setup      ## ratios against bare programs, measured in one run
 	$(CARGO) build --release --bins -p rota-server -p rota-client -p rota-artifact -p rota-fleet
