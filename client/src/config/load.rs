@@ -113,6 +113,16 @@ mod tests {
         })
     }
 
+    /// Loads from a main file that nobody named on the command line.
+    fn from_default_place(main: &str) -> (Settings, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mender.conf");
+        fs::write(&path, main).unwrap();
+        let file = |path| ConfigFile { path, is_explicit: false };
+        let files = ConfigFiles { fallback: file(folder.path().join("none")), main: file(path) };
+        load(&files).unwrap()
+    }
+
     #[test]
     fn the_main_file_wins_over_the_fallback() {
         let (settings, warnings) = from(
@@ -171,6 +181,10 @@ mod tests {
             r#"{"DowngradeProtection": ["artifact_name"]}"#,
             r#"{"HttpsClient": {"Key": "/k"}}"#,
             r#"{"BootLoader": "lilo"}"#,
+            r#"{"ArtifactVerifyKey": ["/a"]}"#,
+            r#"{"ArtifactVerifyKey": null}"#,
+            r#"{"ArtifactVerifyKeys": "/a"}"#,
+            r#"{"ArtifactVerifyKeys": ["/a", {"path": "/b"}]}"#,
             "[]",
             "{",
         ] {
@@ -182,20 +196,35 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_a_file_at_its_default_place_costs_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("mender.conf");
         let wrong = r#"{"ServerURL": "https://a", "Servers": [{"ServerURL": "https://b"}],
             "RetryDownloadCount": 0, "DeviceTier": "huge", "BootLoader": "lilo",
             "ArtifactVerifyKey": "/k", "DowngradeProtection": ["artifact_name", "app.version"]}"#;
-        fs::write(&path, wrong).unwrap();
-        let file = |path| ConfigFile { path, is_explicit: false };
-        let files =
-            ConfigFiles { fallback: file(folder.path().join("none")), main: file(path.clone()) };
-        let (settings, warnings) = load(&files).unwrap();
-        assert_eq!(settings.artifact_verify_keys, [PathBuf::from("/k")]);
+        let (settings, warnings) = from_default_place(wrong);
+        assert_eq!(settings.artifact_verify_keys, Some(vec![PathBuf::from("/k")]));
         assert_eq!(settings.downgrade_protection, ["app.version"]);
         assert_eq!(settings.servers, ["https://b"]);
         assert_eq!(warnings.len(), 5, "{warnings:?}");
+    }
+
+    #[test]
+    fn verification_keys_that_are_not_understood_do_not_allow_unsigned_artifacts() {
+        let (key, other) = (PathBuf::from("/a"), PathBuf::from("/b"));
+        for (main, expected) in [
+            ("{}", None),
+            (r#"{"ArtifactVerifyKey": ""}"#, None),
+            (r#"{"ArtifactVerifyKeys": []}"#, None),
+            (r#"{"ArtifactVerifyKeys": ["/a", "/b", "/a"]}"#, Some(vec![key.clone(), other])),
+            (r#"{"ArtifactVerifyKeys": ["/a", 7]}"#, Some(vec![key.clone()])),
+            (r#"{"ArtifactVerifyKey": "/a", "ArtifactVerifyKeys": []}"#, Some(vec![key])),
+            (r#"{"ArtifactVerifyKeys": [["/a"]]}"#, Some(vec![])),
+            (r#"{"ArtifactVerifyKeys": "/a"}"#, Some(vec![])),
+            (r#"{"ArtifactVerifyKey": {"path": "/a"}}"#, Some(vec![])),
+        ] {
+            let (settings, warnings) = from_default_place(main);
+            assert_eq!(settings.artifact_verify_keys, expected, "{main}");
+            let is_wrong = expected.as_ref().is_some_and(|keys| keys.len() < 2);
+            assert_eq!(warnings.len(), usize::from(is_wrong), "{main}: {warnings:?}");
+        }
     }
 
     #[test]

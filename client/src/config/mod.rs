@@ -31,8 +31,10 @@ pub struct Settings {
     pub https_client: Option<HttpsClient>,
     /// A device key that is never replaced.
     pub auth_private_key: Option<KeyPlace>,
-    /// Public keys, one of which must have signed every Artifact; none: signatures are ignored.
-    pub artifact_verify_keys: Vec<PathBuf>,
+    /// Public keys, one of which must have signed every Artifact. `None` if nobody asked for
+    /// signatures; an empty list, if somebody did in words that are not understood, installs
+    /// nothing.
+    pub artifact_verify_keys: Option<Vec<PathBuf>>,
     /// Keys of provides whose versions no Artifact may lower. Not a key of Mender's.
     pub downgrade_protection: Vec<String>,
     /// Whether add-ons get tokens over D-Bus, in builds that can.
@@ -85,7 +87,7 @@ impl Default for Settings {
             skip_verify: false,
             https_client: None,
             auth_private_key: None,
-            artifact_verify_keys: Vec::new(),
+            artifact_verify_keys: None,
             downgrade_protection: Vec::new(),
             dbus_enabled: true,
             tenant_token: None,

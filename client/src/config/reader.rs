@@ -65,15 +65,32 @@ impl Reader {
         Ok(())
     }
 
+    /// Whoever names keys wants signatures: what is understood of them counts, and if that is
+    /// nothing, nothing is installed.
     fn apply_verify_keys(&mut self, keys: &Keys<'_>) -> Result<(), &'static str> {
-        if let Some(path) = keys.path("ArtifactVerifyKey") {
+        let mut is_understood = true;
+        // Empty is as good as absent.
+        let one = keys.get("ArtifactVerifyKey").filter(|value| value.as_str() != Some(""));
+        if let Some(value) = one {
             self.verify_keys.has_one = true;
-            self.settings.artifact_verify_keys = vec![path];
+            let path = value.as_str().map(PathBuf::from);
+            is_understood &= path.is_some();
+            self.settings.artifact_verify_keys = Some(path.into_iter().collect());
         }
-        if let Some(list) = keys.list("ArtifactVerifyKeys") {
+        if let Some(value) = keys.get("ArtifactVerifyKeys") {
             self.verify_keys.has_many = true;
-            let paths = list.iter().filter_map(Value::as_str).map(PathBuf::from);
-            self.settings.artifact_verify_keys = unique(paths);
+            let list = value.as_array();
+            let paths = list.into_iter().flatten().filter_map(Value::as_str);
+            is_understood &= list.is_some_and(|list| list.iter().all(Value::is_string));
+            if list.is_none_or(|list| !list.is_empty()) {
+                self.settings.artifact_verify_keys = Some(unique(paths.map(PathBuf::from)));
+            } else if !self.verify_keys.has_one {
+                self.settings.artifact_verify_keys = None;
+            }
+        }
+        if !is_understood {
+            return Err("ArtifactVerifyKey is not a path, or ArtifactVerifyKeys not a list of \
+                        paths; without a path that is understood, nothing is installed");
         }
         if self.verify_keys.is_contradictory() {
             return Err("ArtifactVerifyKey and ArtifactVerifyKeys exclude each other; \

@@ -33,8 +33,8 @@ pub struct ModuleSettings {
     /// Where the state scripts of an Artifact go.
     pub artifact_scripts: PathBuf,
     pub device_type_file: PathBuf,
-    /// If any, one of them must have signed every Artifact.
-    pub verify_keys: Vec<PathBuf>,
+    /// One of them must have signed every Artifact, if there is a list, be it empty.
+    pub verify_keys: Option<Vec<PathBuf>>,
     /// Keys of provides whose versions must not fall.
     pub downgrade_protection: Vec<String>,
     /// On every program that is started.
@@ -102,11 +102,9 @@ impl UpdateModules {
     /// The keys are read for each Artifact, so that an update may change them. One that cannot be
     /// used makes the others no worse; but if none can, nothing is installed.
     fn verify_keys(&self) -> Result<Option<VerifyKeys>, InstallError> {
-        if self.settings.verify_keys.is_empty() {
-            return Ok(None);
-        }
+        let Some(paths) = &self.settings.verify_keys else { return Ok(None) };
         let mut keys = VerifyKeys::new();
-        for path in &self.settings.verify_keys {
+        for path in paths {
             if let Err(error) = add_key(&mut keys, path) {
                 self.log.warning(chain(&error));
             }

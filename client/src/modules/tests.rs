@@ -45,7 +45,7 @@ impl Device {
             work_tree: path("tree"),
             artifact_scripts: path("scripts"),
             device_type_file: path("device_type"),
-            verify_keys: Vec::new(),
+            verify_keys: None,
             downgrade_protection: Vec::new(),
             mark: Mark::new(folder.path()),
             limit: Duration::from_mins(1),
@@ -348,7 +348,7 @@ fn with_keys_only_signed_artifacts_are_opened() {
         keys.push(public);
     }
     let bad_key = keys[0].clone();
-    device.change_settings(|settings| settings.verify_keys = keys);
+    device.change_settings(|settings| settings.verify_keys = Some(keys));
     let signed = || {
         let pem = fs::read(device.path("good.key")).unwrap();
         artifact().sign_with(SigningKey::from_pem(&pem).unwrap())
@@ -359,11 +359,14 @@ fn with_keys_only_signed_artifacts_are_opened() {
         device.open(artifact()),
         Err(InstallError::Artifact(rota_artifact::Error::MissingSignature))
     ));
-    device.change_settings(|settings| settings.verify_keys = vec![bad_key]);
+    device.change_settings(|settings| settings.verify_keys = Some(vec![bad_key]));
     assert!(matches!(
         device.open(late),
         Err(InstallError::Artifact(rota_artifact::Error::WrongSignature))
     ));
+    // They were configured, but none was understood.
+    device.change_settings(|settings| settings.verify_keys = Some(vec![]));
+    assert!(matches!(device.open(artifact()), Err(InstallError::NoVerifyKey)));
 }
 
 /// The module of Debian's package mender-client, unchanged.

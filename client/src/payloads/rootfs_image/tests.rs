@@ -53,7 +53,7 @@ impl Device {
             work_tree: folder.path().join("tree"),
             artifact_scripts: folder.path().join("scripts"),
             device_type_file: folder.path().join("device_type"),
-            verify_keys: Vec::new(),
+            verify_keys: None,
             downgrade_protection: Vec::new(),
             mark: Mark::new(folder.path()),
             limit: Duration::from_mins(1),

@@ -246,7 +246,7 @@ impl Device {
             work_tree: data.join("payloads/0000/tree"),
             artifact_scripts: data.join("scripts"),
             device_type_file: self.path("device_type"),
-            verify_keys: Vec::new(),
+            verify_keys: None,
             downgrade_protection: Vec::new(),
             mark: mark.clone(),
             limit: self.module_limit,
