@@ -228,12 +228,11 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_of_zero_is_not_set() {
-        let zero = r#"{"UpdatePollIntervalSeconds": 0, "InventoryPollIntervalSeconds": 0}"#;
-        let (settings, _) = from("{}", zero).unwrap();
-        let default = Settings::default();
-        assert_eq!(settings.update_poll_interval, default.update_poll_interval);
-        assert_eq!(settings.inventory_poll_interval, default.inventory_poll_interval);
+    fn a_time_of_zero_is_not_set() {
+        let zero = r#"{"UpdatePollIntervalSeconds": 0, "InventoryPollIntervalSeconds": 0,
+            "ModuleTimeoutSeconds": 0, "StateScriptTimeoutSeconds": 0,
+            "StateScriptRetryTimeoutSeconds": 0, "StateScriptRetryIntervalSeconds": 0}"#;
+        assert_eq!(from("{}", zero).unwrap().0, Settings::default());
     }
 
     #[test]

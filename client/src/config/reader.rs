@@ -149,21 +149,22 @@ impl Reader {
         set_some(&mut settings.update_log_path, keys.path("UpdateLogPath"));
         let level = keys.text("DaemonLogLevel").and_then(|word| Level::parse(&word));
         set_some(&mut settings.log_level, level);
-        // As the Go client: 0 is not set. A device that polls without a pause helps nobody.
-        let interval = |key| keys.seconds(key).filter(|interval| !interval.is_zero());
-        set(&mut settings.update_poll_interval, interval("UpdatePollIntervalSeconds"));
-        set(&mut settings.inventory_poll_interval, interval("InventoryPollIntervalSeconds"));
+        // As the Go client: 0 is not set. A device that polls without a pause helps nobody, and one
+        // that gives no program any time could never be updated again.
+        let time = |key| keys.seconds(key).filter(|time| !time.is_zero());
+        set(&mut settings.update_poll_interval, time("UpdatePollIntervalSeconds"));
+        set(&mut settings.inventory_poll_interval, time("InventoryPollIntervalSeconds"));
         set(&mut settings.retry_poll_interval, keys.seconds("RetryPollIntervalSeconds"));
         let count = keys.number("RetryPollCount").and_then(|count| u32::try_from(count).ok());
         set(&mut settings.retry_poll_count, count);
-        let limit = keys.seconds("ConnectionTimeoutSeconds").filter(|limit| !limit.is_zero());
+        let limit = time("ConnectionTimeoutSeconds");
         let limit = limit.map(|limit| limit.min(Duration::from_hours(24)));
         set(&mut settings.connection_timeout, limit);
         let times = &mut settings.script_times;
-        set(&mut times.limit, keys.seconds("StateScriptTimeoutSeconds"));
-        set(&mut times.retry_limit, keys.seconds("StateScriptRetryTimeoutSeconds"));
-        set(&mut times.retry_interval, keys.seconds("StateScriptRetryIntervalSeconds"));
-        set(&mut settings.module_timeout, keys.seconds("ModuleTimeoutSeconds"));
+        set(&mut times.limit, time("StateScriptTimeoutSeconds"));
+        set(&mut times.retry_limit, time("StateScriptRetryTimeoutSeconds"));
+        set(&mut times.retry_interval, time("StateScriptRetryIntervalSeconds"));
+        set(&mut settings.module_timeout, time("ModuleTimeoutSeconds"));
         apply_control_times(settings, keys);
         set_some(&mut settings.rootfs.part_a, keys.path("RootfsPartA"));
         set_some(&mut settings.rootfs.part_b, keys.path("RootfsPartB"));
