@@ -123,11 +123,11 @@ impl Runner<'_> {
                 self.world.log.info("no new update is asked for: one is installed by hand");
                 return Outcome::Event(Event::Polled(None));
             }
-            Err(error) => return self.failed("claiming the update", &error),
+            Err(error) => return self.postponed(Task::Poll, "claiming the update", &error),
         }
         let records = match self.world.store.read() {
             Ok(records) => records,
-            Err(error) => return self.failed("the journal", &error),
+            Err(error) => return self.postponed(Task::Poll, "the journal", &error),
         };
         if let Some(update) = &records.update {
             if update.deployment().is_none() {
@@ -155,37 +155,41 @@ impl Runner<'_> {
                     Some(Deployment { id, .. }) => {
                         self.world.log.info(format_args!("deployment {id} is for this device"));
                         if let Err(error) = self.begin_control(id) {
-                            return self.failed("the update control map", &error);
+                            return self.unanswered(Task::Poll, "the update control map", &error);
                         }
                     }
                     None => self.world.log.debug("no update"),
                 }
                 Outcome::Event(Event::Polled(offer))
             }
-            Err(error) => self.sync_failed(Task::Poll, &error),
+            Err(error) => self.unanswered(Task::Poll, "asking for an update", &error),
         }
     }
 
     fn send_inventory(&mut self) -> Outcome {
         let inventory = match self.world.inventory.collect() {
             Ok(inventory) => inventory,
-            Err(error) => return self.failed("the inventory", &error),
+            Err(error) => return self.postponed(Task::Inventory, "the inventory", &error),
         };
         match self.world.server.send_inventory(inventory) {
             Ok(()) => {
                 self.schedule.succeeded(Task::Inventory, self.world.clock.now());
                 Outcome::Event(Event::Done)
             }
-            Err(error) => self.sync_failed(Task::Inventory, &error),
+            Err(error) => self.unanswered(Task::Inventory, "sending the inventory", &error),
         }
     }
 
-    fn sync_failed(&mut self, task: Task, error: &ServerError) -> Outcome {
+    /// The server could not be asked, or did not answer as it should: the task comes again when it
+    /// says, or else after a pause.
+    fn unanswered(&mut self, task: Task, what: &str, error: &ServerError) -> Outcome {
         self.schedule.failed(task, self.world.clock.now(), error.retry_after());
-        let what = match task {
-            Task::Poll => "asking for an update",
-            Task::Inventory => "sending the inventory",
-        };
+        self.failed(what, error)
+    }
+
+    /// Something on the device itself failed: the task comes again after a pause.
+    fn postponed(&mut self, task: Task, what: &str, error: &dyn std::error::Error) -> Outcome {
+        self.schedule.failed(task, self.world.clock.now(), None);
         self.failed(what, error)
     }
 

@@ -18,7 +18,7 @@ fn an_update_runs_through_and_the_inventory_follows() {
     assert_eq!(device.outside.statuses(), expected);
     assert_eq!(*device.outside.logs.borrow(), [""; 0]);
     // At the start, after the first poll, and after the update: the last one counts.
-    assert!(device.outside.inventories_sent.get() >= 2);
+    assert!(device.outside.inventories_sent.borrow().len() >= 2);
 }
 
 #[test]
@@ -70,6 +70,28 @@ fn an_update_by_hand_is_left_to_the_operator() {
     device.run();
     assert!(device.outside.statuses().is_empty());
     assert!(device.outside.records.borrow().update.is_some());
+}
+
+/// As after a server that does not answer: soon, and not after the whole interval.
+#[test]
+fn what_fails_on_the_device_itself_is_tried_again_soon() {
+    let (trouble, soon) = (Duration::from_secs(90), Duration::from_mins(5));
+    let device = Device::new();
+    device.outside.unreadable_until.set(trouble);
+    device.run();
+    device.assert_ended_well("a journal that cannot be read for a while");
+    // The test ends with the poll after the update, half an hour and a tenth later at most.
+    let ended = device.outside.now.get();
+    assert!(ended < soon + Duration::from_mins(33), "{ended:?}");
+
+    let device = Device::new();
+    device.outside.no_inventory_until.set(trouble);
+    // So that no deployment asks for the inventory.
+    let waiting = r#"{"origin":"standalone","stage":"before-commit"}"#;
+    device.outside.records.borrow_mut().update = Some(serde_json::from_str(waiting).unwrap());
+    device.run();
+    let first = device.outside.inventories_sent.borrow().first().copied();
+    assert!(first.is_some_and(|first| first >= trouble && first < soon), "{first:?}");
 }
 
 #[test]

@@ -46,7 +46,13 @@ pub(super) struct Outside {
     /// What the server has taken, of which deployment.
     pub(super) reports: RefCell<Vec<(String, Status)>>,
     pub(super) logs: RefCell<Vec<String>>,
-    pub(super) inventories_sent: Cell<u32>,
+    /// When the server got the inventory.
+    pub(super) inventories_sent: RefCell<Vec<Duration>>,
+    /// Until then the inventory cannot be collected.
+    pub(super) no_inventory_until: Cell<Duration>,
+    /// Until then the journal is read once, at the start, and then no more.
+    pub(super) unreadable_until: Cell<Duration>,
+    has_read: Cell<bool>,
     has_tree: Cell<bool>,
     /// Operations until the power is cut; `None` for never.
     pub(super) fuse: Cell<Option<u32>>,
@@ -173,6 +179,10 @@ pub(super) struct Fake(pub(super) Rc<Outside>);
 
 impl Store for Fake {
     fn read(&self) -> Result<Records, JournalError> {
+        if self.0.has_read.replace(true) && self.now() < self.0.unreadable_until.get() {
+            let place = "memory".to_owned();
+            return Err(JournalError::Read { place, source: io::ErrorKind::TimedOut.into() });
+        }
         Ok(self.0.records.borrow().clone())
     }
 
@@ -264,6 +274,9 @@ impl Scripts for Fake {
 
 impl Inventory for Fake {
     fn collect(&mut self) -> Result<Vec<Attribute>, InventoryError> {
+        if self.now() < self.0.no_inventory_until.get() {
+            return Err(InventoryError::AllFailed);
+        }
         Ok(Vec::new())
     }
 }

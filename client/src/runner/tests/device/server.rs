@@ -74,7 +74,7 @@ impl Server for Fake {
     }
 
     fn send_inventory(&mut self, _: Vec<Attribute>) -> Result<(), ServerError> {
-        self.0.inventories_sent.set(self.0.inventories_sent.get() + 1);
+        self.0.inventories_sent.borrow_mut().push(self.0.now.get());
         Ok(())
     }
 
