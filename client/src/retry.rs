@@ -53,7 +53,7 @@ impl Backoff {
     /// For what must get through: lasts as long as [`polls`](Self::polls), and three minutes at
     /// least, but tries more often in the beginning.
     pub fn reports(cap: Duration, count: u32) -> Self {
-        let total: Duration = Self::polls(cap, count).sum();
+        let total = Self::polls(cap, count).total();
         let cap = cap.max(SHORTEST);
         Self::within(FIRST_REPORT.min(cap), cap, total.max(LEAST_PATIENCE))
     }
@@ -75,6 +75,22 @@ impl Backoff {
     /// Makes the next pause a short one again; those that were used stay used.
     pub fn start_over(&mut self, first: Duration) {
         (self.pause, self.used) = (first, 0);
+    }
+
+    /// What all pauses that are left add up to. Those of the greatest length are counted together:
+    /// a number of tries may stand for "for ever".
+    fn total(mut self) -> Duration {
+        let mut total = Duration::ZERO;
+        while self.pause < self.cap {
+            let Some(pause) = self.next() else { return total };
+            total += pause;
+        }
+        let rest = match self.limit {
+            Limit::Tries(left) => self.cap.saturating_mul(left),
+            Limit::CapUsed => self.cap * (self.repeats - self.used),
+            Limit::Total(left) => left,
+        };
+        total.saturating_add(rest)
     }
 
     /// Takes from what the pauses may add up to.
@@ -174,6 +190,24 @@ mod tests {
         let hasty = seconds(Backoff::reports(Duration::from_secs(1), 1000));
         assert_eq!((hasty[0], hasty.len()), (1, 1000));
         assert_eq!(seconds(Backoff::reports(Duration::ZERO, 0)).len(), 180);
+    }
+
+    #[test]
+    fn a_number_of_tries_that_stands_for_ever_is_added_up_at_once() {
+        for cap in [0, 5, 60, 100, 300, 480, 100_000].map(Duration::from_secs) {
+            for count in [0, 1, 3, 5, 14, 100] {
+                let polls = Backoff::polls(cap, count);
+                let one_by_one = polls.clone().sum::<Duration>();
+                assert_eq!(polls.total(), one_by_one, "{count} tries up to {cap:?}");
+            }
+        }
+        let century = Duration::from_secs(u64::from(u32::MAX));
+        let started = std::time::Instant::now();
+        for cap in [DEFAULT_CAP, century] {
+            let first = Backoff::reports(cap, u32::MAX).next();
+            assert_eq!(first, Some(FIRST_REPORT));
+        }
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }
 
     #[test]
