@@ -1,8 +1,8 @@
 //! The points of an update: what is done at each, and what is journaled before.
 
 use super::{
-    Action, Call, ControlPoint, Health, Journal, Owed, RebootNeed, Retry, ScriptPoint, ScriptState,
-    SoftwareChange, Stage, Status, StopPoint, Update,
+    Action, Call, ControlPoint, FailedPart, Health, Journal, Owed, RebootNeed, Retry, ScriptPoint,
+    ScriptState, SoftwareChange, Stage, Status, StopPoint, Update,
 };
 
 /// A point in an update. Each has one action.
@@ -113,6 +113,11 @@ impl Phase {
             Self::VerifyRollbackReboot => (Stage::AfterRollbackReboot, Journal::Attempt),
             Self::FailureEnter => (Stage::UpdateError, Journal::Attempt),
             Self::Cleanup => (Stage::Cleanup, Journal::Attempt),
+            // After a restart there may be nothing left to fail at: the server must not hear of
+            // a success then.
+            Self::ReportOutcome if update.failed_part == Some(FailedPart::Cleanup) => {
+                (Stage::Cleanup, Journal::Attempt)
+            }
             _ => return None,
         })
     }

@@ -16,6 +16,7 @@ use super::{
     outside::{Entries, Outside},
     run::{Ended, Observer, Run},
     scenario::{End, NEXT, SCENARIOS, Scenario},
+    steps::{self, Taken},
 };
 use crate::journal::volatile::Every;
 
@@ -72,6 +73,7 @@ struct Explorer {
     passed: HashSet<u64>,
     reached: HashSet<u64>,
     ended: HashSet<u64>,
+    taken: Taken,
     /// Where the update is to be taken up, after how many cuts.
     queue: VecDeque<(Outside, Option<Rc<Cut>>)>,
 }
@@ -103,6 +105,7 @@ impl Explorer {
             passed: HashSet::new(),
             reached: HashSet::new(),
             ended: HashSet::new(),
+            taken: Taken::new(),
             queue: VecDeque::from([(start, None)]),
         }
     }
@@ -115,6 +118,7 @@ impl Explorer {
             if cut.is_none() && end != self.scenario.end {
                 return Err(format!("it ended {end:?} without a cut"));
             }
+            self.taken.extend(run.taken.borrow().iter());
             let last = run.outside.borrow().clone();
             if self.ended.insert(last.key(&mut self.entries)) {
                 next(last, self.scenario, end).map_err(story)?;
@@ -154,6 +158,7 @@ impl Explorer {
 fn from_every_world_an_update_ends_well() {
     let wanted = env::var(CUTS).ok().map(|cuts| cuts.parse().expect("ROTA_CRASH_CUTS is a number"));
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let taken = Mutex::new(Taken::new());
     let work = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
@@ -163,6 +168,7 @@ fn from_every_world_an_update_ends_well() {
             if let Err(problem) = explorer.explore(cuts) {
                 wrong.lock().unwrap().push(format!("{}: {problem}", scenario.name));
             }
+            taken.lock().unwrap().extend(explorer.taken.iter());
             let (worlds, ends) = (explorer.reached.len(), explorer.ended.len());
             println!("{}: {worlds} worlds after up to {cuts} cuts, {ends} ends", scenario.name);
             assert!(ends >= 5 && worlds > ends, "{}: nothing was cut", scenario.name);
@@ -175,4 +181,6 @@ fn from_every_world_an_update_ends_well() {
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let missing = steps::missing(&taken.into_inner().unwrap());
+    assert!(missing.is_empty(), "no update went through {missing:?}");
 }

@@ -10,7 +10,8 @@
 //! bootloader chooses what runs.
 //!
 //! [`explore`] walks through *all* worlds that can be reached like that from one update, with one cut
-//! or two, and lets the update end from each of them. [`random`] draws long rows of cuts, and in
+//! or two, and lets the update end from each of them. Among those updates each step of modules and
+//! scripts ([`steps`]) must have succeeded, and have failed. [`random`] draws long rows of cuts, and in
 //! [`read_only`] the journal can no longer be written from any point on.
 //! [`outside::Outside::check`] says what must hold in the end, whatever happened:
 //!
@@ -32,4 +33,5 @@ mod random;
 mod read_only;
 mod run;
 mod scenario;
+mod steps;
 mod world;

@@ -10,6 +10,7 @@ use super::{
     outside::{BootEnvironment, FILE, Partition, Version},
     run::{Folder, Run},
     scenario::Payload,
+    steps::Step,
 };
 use crate::{
     journal::{Disk, DiskFile, volatile::Volatile},
@@ -36,6 +37,9 @@ pub(super) fn unpack(run: &Rc<Run>) -> Result<(), Failed> {
         outside.removed_tree = None;
         outside.tree = crate::journal::volatile::Files::default();
     });
+    if run.scenario.fails(Step::Open) {
+        return Err(Failed);
+    }
     let mut tree = tree(run);
     let wanted = run.outside.borrow().wanted;
     Ok(replace(&mut tree, HEADER, &[wanted])?)
@@ -43,6 +47,9 @@ pub(super) fn unpack(run: &Rc<Run>) -> Result<(), Failed> {
 
 pub(super) fn download(run: &Rc<Run>) -> Result<(), Failed> {
     begin(run, "Download");
+    if run.scenario.fails(Step::Store) {
+        return Err(Failed);
+    }
     if run.scenario.payload == Payload::System {
         write_system(run)?;
     }
@@ -66,20 +73,20 @@ fn write_system(run: &Rc<Run>) -> Result<(), Failed> {
 
 pub(super) fn call(run: &Rc<Run>, call: Call) -> Result<(), Failed> {
     begin(run, call.as_str());
-    let fails = run.scenario.fails.contains(&call);
+    let fails = run.scenario.fails(Step::Module(call));
     // What fails to be undone or committed has not been; what fails to be installed has been.
     if fails && call != Call::ArtifactInstall {
         return Err(Failed);
     }
     match (run.scenario.payload, call) {
         (Payload::System, _) => call_of_system(run, call)?,
-        (Payload::File, Call::ArtifactInstall) => {
+        (Payload::File | Payload::Service, Call::ArtifactInstall) => {
             let before = run.outside.borrow().application.read(FILE).unwrap_or(&[0]).to_vec();
             replace(&mut tree(run), BEFORE, &before)?;
             replace_file(run)?;
         }
         (Payload::FileForGood, Call::ArtifactInstall) => replace_file(run)?,
-        (Payload::File, Call::ArtifactRollback) => {
+        (Payload::File | Payload::Service, Call::ArtifactRollback) => {
             if let Some(before) = tree(run).read(BEFORE)? {
                 replace(&mut application(run), FILE, &before)?;
             }

@@ -11,6 +11,7 @@ use std::{
 use super::{
     outside::Outside,
     scenario::{Scenario, Wish},
+    steps::{Step, Taken},
     world,
 };
 use crate::{
@@ -38,6 +39,8 @@ pub(super) struct Run {
     pub(super) outside: RefCell<Outside>,
     pub(super) scenario: Scenario,
     pub(super) observer: RefCell<Observer>,
+    /// What came to pass while the observer was watching.
+    pub(super) taken: RefCell<Taken>,
     /// Since the start of the process.
     pub(super) now: Cell<Duration>,
     pub(super) is_stopped: Cell<bool>,
@@ -66,6 +69,7 @@ impl Run {
             outside: RefCell::new(outside),
             scenario,
             observer: RefCell::new(observer),
+            taken: RefCell::default(),
             now: Cell::default(),
             is_stopped: Cell::default(),
             is_idle: Cell::default(),
@@ -86,6 +90,13 @@ impl Run {
             Observer::Stopper(0) => self.is_stopped.set(true),
             Observer::Breaker(0) => self.outside.borrow_mut().journal.is_read_only = true,
             Observer::Fuse(left) | Observer::Stopper(left) | Observer::Breaker(left) => *left -= 1,
+        }
+    }
+
+    /// A step succeeded or failed.
+    pub(super) fn took(&self, step: Step, has_succeeded: bool) {
+        if matches!(*self.observer.borrow(), Observer::Watching(_)) {
+            self.taken.borrow_mut().insert((step, has_succeeded));
         }
     }
 

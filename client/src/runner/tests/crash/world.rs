@@ -10,6 +10,7 @@ use super::{
     payload::{self, Failed, begin},
     run::{Folder, Run, is_idle},
     scenario::{Held, Image, Payload, Wish},
+    steps::Step,
 };
 use crate::{
     clock::{Clock, Moment},
@@ -19,7 +20,7 @@ use crate::{
     log::{DeploymentLogs, Level, Log},
     machine::{
         ArtifactInfo, Call, Deployment, DeploymentId, RebootNeed, Refusal, ScriptPoint,
-        ScriptState, Stage, Status, Task, Update, Wishes,
+        ScriptState, Stage, Status, StopPoint, Task, Update, Wishes,
     },
     modules::{InstallError, Installer, Source},
     power::Power,
@@ -58,7 +59,10 @@ pub(super) fn operate(run: &Rc<Run>) -> Result<(), String> {
     let ended = match update {
         None if has_begun && !run.outside.borrow().runs_what_it_boots() => run.reboot(),
         None if has_begun => return Ok(()),
-        None => with_runner(run, |runner| runner.install(Box::new(io::empty()), Wishes::default())),
+        None => {
+            let wishes = wishes(run, None);
+            with_runner(run, |runner| runner.install(Box::new(io::empty()), wishes))
+        }
         Some(update) => take_on(run, update).map_err(|refusal| refusal.to_string())?,
     };
     match ended {
@@ -74,11 +78,28 @@ pub(super) fn operate(run: &Rc<Run>) -> Result<(), String> {
 
 fn take_on(run: &Rc<Run>, update: Update) -> Result<Ended, Refusal> {
     let is_kept = run.scenario.wish == Wish::InstallAndCommit;
+    let wishes = wishes(run, Some(update.stage));
     with_runner(run, |runner| match update.stage {
-        Stage::BeforeCommit if is_kept => runner.commit(update, Wishes::default()),
-        Stage::BeforeCommit => runner.roll_back(update, Wishes::default()),
-        _ => Ok(runner.resume(update, Wishes::default())),
+        Stage::BeforeCommit if is_kept => runner.commit(update, wishes),
+        Stage::BeforeCommit => runner.roll_back(update, wishes),
+        _ => Ok(runner.resume(update, wishes)),
     })
+}
+
+/// A command that goes on from where another stopped does not stop there again.
+fn wishes(run: &Rc<Run>, stage: Option<Stage>) -> Wishes {
+    let stopped_before = stage.and_then(|stage| match stage {
+        Stage::BeforeInstall => Some(StopPoint::InstallEnter),
+        Stage::BeforeCommit => Some(StopPoint::CommitEnter),
+        Stage::BeforeCommitLeave => Some(StopPoint::CommitLeave),
+        Stage::Rollback => Some(StopPoint::RollbackEnter),
+        Stage::UpdateError => Some(StopPoint::FailureEnter),
+        Stage::Cleanup => Some(StopPoint::Cleanup),
+        _ => None,
+    });
+    let points = run.scenario.stop_before.iter().copied();
+    let stop_before = points.filter(|point| Some(*point) != stopped_before).collect();
+    Wishes { stop_before, ..Wishes::default() }
 }
 
 fn with_runner<T>(run: &Rc<Run>, use_runner: impl FnOnce(&mut Runner<'_>) -> T) -> T {
@@ -104,13 +125,33 @@ impl Part {
         Journal::new(Volatile(folder), "the device")
     }
 
-    /// What comes of a call, unless the client was told to stop meanwhile.
-    fn outcome<T>(&self, outcome: Result<T, Failed>) -> Result<T, InstallError> {
+    /// What comes of a step, unless the client was told to stop meanwhile.
+    fn outcome<T>(&self, step: Step, outcome: Result<T, Failed>) -> Result<T, InstallError> {
         self.check()?;
+        self.0.took(step, outcome.is_ok());
         outcome.map_err(|Failed| {
             let source = ProcessError::Failed { program: "module".to_owned(), code: 1 };
             InstallError::Call { call: "a call", source }
         })
+    }
+
+    /// What comes of a question to the module.
+    fn answer<T>(&self, question: Step, name: &'static str, answer: T) -> Result<T, InstallError> {
+        begin(&self.0, name);
+        let answer = if self.0.scenario.fails(question) { Err(Failed) } else { Ok(answer) };
+        self.outcome(question, answer)
+    }
+
+    /// What comes of scripts.
+    fn script(&self, step: Step) -> Result<(), ScriptError> {
+        self.0.point();
+        self.check()?;
+        let fails = self.0.scenario.fails(step);
+        self.0.took(step, !fails);
+        if !fails {
+            return Ok(());
+        }
+        Err(ScriptError::Run(ProcessError::Failed { program: "script".to_owned(), code: 1 }))
     }
 
     /// Whether what runs can talk to the server.
@@ -167,43 +208,47 @@ impl Store for Part {
 
 impl Installer for Part {
     fn open(&mut self, _: Source, _: &Software) -> Result<ArtifactInfo, InstallError> {
-        self.outcome(payload::unpack(&self.0))?;
+        self.outcome(Step::Open, payload::unpack(&self.0))?;
         let name = name(self.0.outside.borrow().wanted);
+        let is_empty = self.0.scenario.payload == Payload::Empty;
         Ok(ArtifactInfo {
             provides: [("version".to_owned(), name.clone())].into(),
             name,
-            payload_type: Some("imagined".to_owned()),
+            payload_type: (!is_empty).then(|| "imagined".to_owned()),
             ..ArtifactInfo::default()
         })
     }
 
     fn store(&mut self) -> Result<(), InstallError> {
-        self.outcome(payload::download(&self.0))
+        self.outcome(Step::Store, payload::download(&self.0))
     }
 
     fn call(&mut self, _: &str, call: Call) -> Result<(), InstallError> {
-        self.outcome(payload::call(&self.0, call))
+        self.outcome(Step::Module(call), payload::call(&self.0, call))
     }
 
     fn needs_reboot(&mut self, _: &str) -> Result<RebootNeed, InstallError> {
-        begin(&self.0, "NeedsArtifactReboot");
-        self.outcome(Ok(match self.0.scenario.payload {
+        let need = match self.0.scenario.payload {
             Payload::System => RebootNeed::System,
-            Payload::File | Payload::FileForGood => RebootNeed::No,
-        }))
+            Payload::Service => RebootNeed::Module,
+            Payload::File | Payload::FileForGood | Payload::Empty => RebootNeed::No,
+        };
+        self.answer(Step::NeedsReboot, "NeedsArtifactReboot", need)
     }
 
     fn supports_rollback(&mut self, _: &str) -> Result<bool, InstallError> {
-        begin(&self.0, "SupportsRollback");
-        self.outcome(Ok(self.0.scenario.payload != Payload::FileForGood))
+        let answer = self.0.scenario.payload != Payload::FileForGood;
+        self.answer(Step::SupportsRollback, "SupportsRollback", answer)
     }
 
-    fn clean_up(&mut self, _: Option<&str>) -> Result<(), InstallError> {
+    fn clean_up(&mut self, payload_type: Option<&str>) -> Result<(), InstallError> {
         if self.0.outside.borrow().tree.names().next().is_none() {
             return Ok(());
         }
-        let called = payload::call(&self.0, Call::Cleanup);
-        let outcome = self.outcome(called);
+        let outcome = match payload_type {
+            Some(payload_type) => self.call(payload_type, Call::Cleanup),
+            None => Ok(()),
+        };
         if !matches!(outcome, Err(InstallError::Stopped(_))) {
             self.discard();
         }
@@ -291,13 +336,12 @@ impl Server for Part {
 }
 
 impl Scripts for Part {
-    fn run(&mut self, _: ScriptState, _: ScriptPoint) -> Result<(), ScriptError> {
-        self.0.point();
-        Ok(self.check()?)
+    fn run(&mut self, state: ScriptState, point: ScriptPoint) -> Result<(), ScriptError> {
+        self.script(Step::Script(state, point))
     }
 
     fn check_version(&mut self) -> Result<(), ScriptError> {
-        Ok(())
+        self.script(Step::CheckScripts)
     }
 }
 
