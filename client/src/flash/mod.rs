@@ -4,6 +4,9 @@
 //! it writes, and wears by writing. Nothing is touched before it is clear that the image fits and
 //! that nobody uses the target. Memory is two blocks, whatever the size of the image.
 //!
+//! A block that cannot be read is written. Power cuts leave such blocks on eMMC, SD cards and SSDs;
+//! writing is what heals them, and refusing to would end all updates of the device.
+//!
 //! What was written is not read back. The kernel reports a write that failed at the next sync, which
 //! is an error here; whether a disk tells the truth is for dm-verity or a file system with checksums
 //! to find out, which look at every start and not once.
@@ -67,19 +70,38 @@ impl FlashError {
 }
 
 /// What writing an image came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     pub written_bytes: u64,
     /// Were there already.
     pub skipped_bytes: u64,
+    /// Of what was written: blocks that could not be compared.
+    pub unreadable: Option<Unreadable>,
     pub took: Duration,
+}
+
+/// Blocks that the target did not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub blocks: u64,
+    /// Where the first one begins, and what reading it came to.
+    pub first_offset_bytes: u64,
+    pub reason: String,
 }
 
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { written_bytes, skipped_bytes, took } = self;
+        let Self { written_bytes, skipped_bytes, unreadable, took } = self;
         let seconds = took.as_secs_f64();
-        write!(f, "{written_bytes} bytes written, {skipped_bytes} unchanged, in {seconds:.1} s")
+        write!(f, "{written_bytes} bytes written, {skipped_bytes} unchanged, in {seconds:.1} s")?;
+        let Some(Unreadable { blocks, first_offset_bytes, reason }) = unreadable else {
+            return Ok(());
+        };
+        write!(
+            f,
+            "; blocks that could not be read before they were written: {blocks}, the first "
+        )?;
+        write!(f, "{first_offset_bytes} bytes from the start ({reason})")
     }
 }
 
@@ -109,7 +131,18 @@ pub fn write(
         if found < wanted {
             return Err(FlashError::Short { found_bytes: offset + found as u64, size_bytes });
         }
-        let is_there = target.read(offset, present).map_err(failed("read"))? && present == block;
+        let is_there = match target.read(offset, present) {
+            Ok(is_read) => is_read && present == block,
+            Err(error) => {
+                let first = || Unreadable {
+                    blocks: 0,
+                    first_offset_bytes: offset,
+                    reason: error.to_string(),
+                };
+                written.unreadable.get_or_insert_with(first).blocks += 1;
+                false
+            }
+        };
         let length = wanted as u64;
         if is_there {
             written.skipped_bytes += length;

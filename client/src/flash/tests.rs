@@ -15,6 +15,8 @@ struct Device {
     bytes: Vec<u8>,
     written: Vec<u64>,
     syncs: usize,
+    /// Blocks that cannot be read until they are written.
+    unreadable: Vec<u64>,
     /// Fails the sync of this number, as a device does that lost a write.
     broken_sync: Option<usize>,
     most_unsynced: u64,
@@ -23,8 +25,8 @@ struct Device {
 
 impl Device {
     fn new(bytes: Vec<u8>) -> Self {
-        let (written, broken_sync) = (Vec::new(), None);
-        Self { bytes, written, syncs: 0, broken_sync, most_unsynced: 0, unsynced: 0 }
+        let (written, unreadable, broken_sync) = (Vec::new(), Vec::new(), None);
+        Self { bytes, written, syncs: 0, unreadable, broken_sync, most_unsynced: 0, unsynced: 0 }
     }
 }
 
@@ -42,6 +44,9 @@ impl Target for Device {
     }
 
     fn read(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<bool> {
+        if self.unreadable.contains(&offset) {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
+        }
         let begin = usize::try_from(offset).unwrap();
         buffer.copy_from_slice(&self.bytes[begin..begin + buffer.len()]);
         Ok(true)
@@ -50,6 +55,7 @@ impl Target for Device {
     fn write(&mut self, offset: u64, block: &[u8]) -> io::Result<()> {
         let begin = usize::try_from(offset).unwrap();
         self.bytes[begin..begin + block.len()].copy_from_slice(block);
+        self.unreadable.retain(|unreadable| *unreadable != offset);
         self.written.push(offset);
         self.unsynced += block.len() as u64;
         self.most_unsynced = self.most_unsynced.max(self.unsynced);
@@ -83,6 +89,21 @@ fn only_changed_blocks_are_written() {
         device.bytes[..image.len()] == image && device.bytes[image.len()..].iter().all(|b| *b == 7)
     );
     assert_eq!(device.unsynced, 0);
+}
+
+/// As a power cut leaves them; they must not end all updates of a device.
+#[test]
+fn blocks_that_cannot_be_read_are_written() {
+    let image = vec![7; 3 * MIB + 100];
+    let mut device = Device::new(vec![7; 4 * MIB]);
+    device.unreadable = vec![MIB as u64, 2 * MIB as u64];
+    let written = flash(&image, image.len() as u64, &mut device).unwrap();
+    assert_eq!(device.written, [MIB as u64, 2 * MIB as u64]);
+    assert_eq!((written.written_bytes, written.skipped_bytes), (2 * MIB as u64, MIB as u64 + 100));
+    let text = written.to_string();
+    assert!(text.contains("2, the first 1048576 bytes from the start (Input/output"), "{text}");
+    let again = flash(&image, image.len() as u64, &mut device).unwrap();
+    assert_eq!((again.unreadable, again.written_bytes), (None, 0));
 }
 
 #[test]
