@@ -28,7 +28,7 @@ fn world(row: &Row) -> World {
             }
             Condition::Writes(writes) => world.writes = writes,
             Condition::Empty => world.empty = true,
-            Condition::WrongDevice => world.fail.push(("open", 1)),
+            Condition::NoDownload | Condition::WrongDevice => world.fail.push(("open", 1)),
             Condition::ScriptsVersion => world.fail.push(("scripts-version", 1)),
         }
     }

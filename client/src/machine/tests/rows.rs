@@ -41,6 +41,8 @@ pub(crate) enum Condition {
     /// How often the journal can be written.
     Writes(u32),
     Empty,
+    /// The server does not have the Artifact.
+    NoDownload,
     WrongDevice,
     ScriptsVersion,
 }
@@ -116,6 +118,7 @@ fn condition(text: &'static str) -> Condition {
         "outage" => Condition::Outage(number()),
         "writes" => Condition::Writes(number()),
         "empty" => Condition::Empty,
+        "no-download" => Condition::NoDownload,
         "wrong-device" => Condition::WrongDevice,
         "scripts-version" => Condition::ScriptsVersion,
         _ => panic!("unknown condition {text:?}"),

@@ -147,7 +147,7 @@ impl Device {
         device.store().change(&mut |records| records.software = Some(old.clone())).unwrap();
         device.add_programs();
         let mut builder = Builder::module_image("test", "new").file_bytes("content", "new");
-        let mut device_type = "board";
+        let (mut device_type, mut has_artifact) = ("board", true);
         for condition in row.conditions() {
             match condition {
                 Condition::Step { name, mishap, always } => {
@@ -167,6 +167,7 @@ impl Device {
                     builder = Builder::bootstrap("new").clears_provides("nothing");
                     builder = builder.provides(PROVIDE, "new");
                 }
+                Condition::NoDownload => has_artifact = false,
                 Condition::WrongDevice => device_type = "other",
                 Condition::ScriptsVersion => device.write("bad-version", ""),
             }
@@ -178,7 +179,8 @@ impl Device {
                 }
             }
         }
-        *device.outside.artifact.borrow_mut() = builder.device_type(device_type).to_vec().unwrap();
+        let artifact = has_artifact.then(|| builder.device_type(device_type).to_vec().unwrap());
+        *device.outside.artifact.borrow_mut() = artifact;
         device
     }
 

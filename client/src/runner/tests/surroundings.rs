@@ -34,7 +34,8 @@ use crate::{
 /// What outlives a power cut.
 pub(super) struct Outside {
     folder: PathBuf,
-    pub(super) artifact: RefCell<Vec<u8>>,
+    /// `None` if the server does not have it.
+    pub(super) artifact: RefCell<Option<Vec<u8>>>,
     pub(super) statuses: RefCell<String>,
     pub(super) abort_at: Cell<Option<char>>,
     /// Reports that the server does not take from the second `installing` on.
@@ -256,7 +257,11 @@ impl Server for Played {
     }
 
     fn download(&mut self, _: &Deployment, _: &Software) -> Result<Source, ServerError> {
-        Ok(Box::new(Cursor::new(self.outside.artifact.borrow().clone())))
+        let artifact = self.outside.artifact.borrow().clone();
+        let what = "the download";
+        let message = "there is no such file".to_owned();
+        let missing = ServerError::Refused { what, status: 404, message };
+        Ok(Box::new(Cursor::new(artifact.ok_or(missing)?)))
     }
 
     fn drop_token(&mut self) {}
