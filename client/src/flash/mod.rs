@@ -24,7 +24,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use mounts::Mount;
 pub use target::{MissingFile, Target, open};
 
 use crate::wake::{Stopped, Wake};
@@ -51,7 +50,7 @@ pub enum FlashError {
     #[error("the image of {size_bytes} bytes does not fit {target}, which has {capacity_bytes}")]
     TooLarge { size_bytes: u64, capacity_bytes: u64, target: PathBuf },
     #[error("{target} is mounted on {on}; only a partition that is not in use can be written")]
-    Mounted { target: PathBuf, on: String },
+    Mounted { target: PathBuf, on: PathBuf },
     #[error("{target} is in use by the kernel: mounted, swap, or part of another device")]
     InUse { target: PathBuf },
     #[error("{target} is neither a block device, nor a UBI volume, nor a file")]

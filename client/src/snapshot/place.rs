@@ -1,20 +1,19 @@
 //! Which device a file system is on, and where it is mounted.
 
 use std::{
-    ffi::OsString,
     fs::{self, Metadata},
     io,
-    os::unix::{
-        ffi::OsStringExt,
-        fs::{FileTypeExt, MetadataExt},
-    },
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use rustix::fs::{major, minor};
 
 use super::SnapshotError;
-use crate::{host::Host, mounts::unescape};
+use crate::{
+    host::Host,
+    mounts::{self, Mount},
+};
 
 /// A file system on a block device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub struct Place {
 pub fn find(host: &Host, source: &Path) -> Result<Place, SnapshotError> {
     let failed = |error| SnapshotError::Find { path: source.to_owned(), source: error };
     let metadata: Metadata = fs::metadata(host.path(source)).map_err(failed)?;
-    let mounts = fs::read_to_string(host.path("/proc/self/mountinfo")).map_err(failed)?;
+    let mounts = mounts::all(host).map_err(failed)?;
     if metadata.file_type().is_block_device() {
         let device_number = metadata.rdev();
         let mount_point = mounted_at(&mounts, device_number);
@@ -57,15 +56,10 @@ fn device_node(host: &Host, device_number: u64) -> io::Result<Option<PathBuf>> {
 }
 
 /// The first place where a device is mounted whole.
-fn mounted_at(mountinfo: &str, device_number: u64) -> Option<PathBuf> {
-    let number = format!("{}:{}", major(device_number), minor(device_number));
-    mountinfo.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(2);
-        let is_it = fields.next()? == number;
-        let is_whole = fields.next()? == "/";
-        let path = fields.next()?;
-        (is_it && is_whole).then(|| OsString::from_vec(unescape(path.as_bytes())).into())
-    })
+fn mounted_at(mounts: &[Mount], device_number: u64) -> Option<PathBuf> {
+    let is_it =
+        |mount: &&Mount| mount.device_number == device_number && mount.within == Path::new("/");
+    mounts.iter().find(is_it).map(|mount| mount.point.clone())
 }
 
 #[cfg(test)]
@@ -74,20 +68,30 @@ mod tests {
 
     use super::*;
 
-    const MOUNTS: &str = "\
-        22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw\n\
-        30 22 8:3 /sub /var/bind rw - ext4 /dev/sda3 rw\n\
-        31 22 8:3 / /data\\040and\\134more rw - ext4 /dev/sda3 rw\n\
-        32 22 0:45 / /tmp rw - tmpfs tmpfs rw\n";
-
     #[test]
     fn a_device_is_frozen_where_it_is_mounted_whole() {
-        for (number, expected) in
-            [((8, 2), Some("/")), ((8, 3), Some("/data and\\more")), ((8, 4), None)]
-        {
-            let found = mounted_at(MOUNTS, makedev(number.0, number.1));
-            assert_eq!(found.as_deref(), expected.map(Path::new), "{number:?}");
-        }
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::within(folder.path());
+        fs::write(host.path("/file"), "").unwrap();
+        let number = fs::metadata(host.path("/file")).unwrap().dev();
+        let name = format!("{}:{}", major(number), minor(number));
+        let entry = host.path("/sys/dev/block").join(&name);
+        fs::create_dir_all(&entry).unwrap();
+        fs::write(entry.join("uevent"), "DEVNAME=sda3\n").unwrap();
+        fs::create_dir_all(host.path("/proc/self")).unwrap();
+        let mut table = b"29 22 8:17 / /media/M\xfcsik rw - vfat /dev/sdb1 rw\n".to_vec();
+        table.extend(format!("30 22 {name} /sub /var/bind rw - ext4 /dev/sda3 rw\n").bytes());
+        let place = || find(&host, Path::new("/file"));
+        fs::write(host.path("/proc/self/mountinfo"), &table).unwrap();
+        assert!(matches!(place(), Err(SnapshotError::NoDevice { .. })), "{:?}", place());
+        table.extend(format!("31 22 {name} / /data\\040x rw - ext4 /dev/sda3 rw\n").bytes());
+        fs::write(host.path("/proc/self/mountinfo"), &table).unwrap();
+        let expected = Place {
+            device: host.path("/dev/sda3"),
+            device_number: number,
+            mount_point: Some("/data x".into()),
+        };
+        assert_eq!(place().unwrap(), expected);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{PayloadError, RefusedStep, parts::ubi_device};
-use crate::{flash::Mount, host::Host};
+use crate::{host::Host, mounts};
 
 /// Whether the running system's root is on this device.
 pub(super) fn check(host: &Host, expected: &Path) -> Result<(), PayloadError> {
@@ -82,14 +82,14 @@ fn named_device(name: &str) -> PathBuf {
 
 /// The UBI volume at `/`, by the table of mounts: it has no device number of its own.
 fn ubi_root(host: &Host) -> io::Result<Option<PathBuf>> {
-    let table = fs::read_to_string(host.path("/proc/self/mountinfo"))?;
-    let root = table.lines().rev().filter_map(Mount::parse).find(|mount| mount.on == "/");
+    let mut mounts = mounts::all(host)?.into_iter().rev();
+    let root = mounts.find(|mount| mount.point == Path::new("/"));
     let Some(source) = root.map(|mount| mount.source) else { return Ok(None) };
-    let volume = match source.split_once(':') {
+    let volume = match source.to_str().and_then(|source| source.split_once(':')) {
         Some((device, name)) => volume_of_name(host, device, name)?,
         None => None,
     };
-    Ok(Some(volume.unwrap_or_else(|| ubi_device(Path::new(source)).unwrap_or(source.into()))))
+    Ok(Some(volume.unwrap_or_else(|| ubi_device(&source).unwrap_or(source))))
 }
 
 /// `ubi0:rootfs` is mounted by the volume's name; the kernel lists the names.
@@ -159,8 +159,9 @@ mod tests {
         let (_folder, host) = host();
         fs::write(host.path("/sys/class/ubi/ubi0_1/name"), "rootfsb\n").unwrap();
         for source in ["ubi0_1", "ubi0:rootfsb", "/dev/ubi0_1"] {
-            let line = format!("20 1 0:15 / / rw - ubifs {source} rw\n");
-            fs::write(host.path("/proc/self/mountinfo"), line).unwrap();
+            let mut table = format!("20 1 0:15 / / rw - ubifs {source} rw\n").into_bytes();
+            table.extend(b"21 20 8:17 / /media/M\xfcsik rw - vfat /dev/sdb1 rw\n");
+            fs::write(host.path("/proc/self/mountinfo"), table).unwrap();
             assert_eq!(mounted(&host, "/dev/ubi0_1"), Ok(()), "{source}");
             assert!(mounted(&host, "/dev/ubi0_0").is_err(), "{source}");
         }
