@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt, stream, try_join};
 use rota_e2e::{
     operator::Operator,
     platform::{Form, Platform},
@@ -25,14 +26,18 @@ use crate::{
 const LET_IN_LIMIT: Duration = Duration::from_mins(3);
 
 /// The systems that are deployed: three sound ones, and one for each fault.
-const SYSTEMS: [System; 6] = [
+const SYSTEMS: [System; 7] = [
     System { name: "two", fault: Fault::None },
     System { name: "three", fault: Fault::None },
     System { name: "four", fault: Fault::None },
     System { name: "panics", fault: Fault::KernelPanics },
     System { name: "hangs", fault: Fault::InitHangs },
     System { name: "alone", fault: Fault::NoServer },
+    System { name: "blind", fault: Fault::NoEnvironment },
 ];
+
+/// How many releases are built at a time.
+const RELEASES_AT_ONCE: usize = 2;
 
 /// The laboratory; everything in it ends with it.
 pub(crate) struct Lab {
@@ -54,19 +59,21 @@ impl Lab {
         std::fs::create_dir_all(&place)?;
         let platform = Platform::start(Form::OneProcess, &place).await?;
         let operator = platform.operator().await?;
-        let workshop =
-            Workshop::open(&folder.join("images"), cache, operator.base(), platform.certificate())?;
-        let speed = probe::speed(&workshop.disks(probe::WATCHDOG)?.factory, folder).await?;
-        say("building the factory's disk and the releases");
+        let images = folder.join("images");
+        let workshop = Workshop::open(&images, cache, operator.base(), platform.certificate())?;
+        let workshop = Arc::new(workshop);
+        let probe = workshop.disks(probe::WATCHDOG)?.factory;
+        say("building the releases, and trying a machine out");
+        let releases = SYSTEMS.map(|system| release(&operator, &workshop, system));
+        let (speed, ()) = try_join!(
+            probe::speed(&probe, folder),
+            stream::iter(releases)
+                .map(Ok)
+                .try_for_each_concurrent(RELEASES_AT_ONCE, |release| release)
+        )?;
         let disks = workshop.disks(speed.watchdog())?;
         let factory = Arc::new(Fresh::open(&disks.factory)?);
         let trial = Arc::new(Fresh::open(&disks.trial)?);
-        for system in SYSTEMS {
-            let artifact = workshop.artifact(system)?;
-            let upload = operator.upload(&artifact).await;
-            upload.with_context(|| format!("cannot upload {}", artifact.display()))?;
-            std::fs::remove_file(artifact)?;
-        }
         Ok(Self { platform, operator, factory, trial, speed, folder: folder.to_owned() })
     }
 
@@ -83,4 +90,13 @@ impl Lab {
         })
         .await
     }
+}
+
+/// Builds a release and uploads it.
+async fn release(operator: &Operator, workshop: &Arc<Workshop>, system: System) -> Result<()> {
+    let workshop = Arc::clone(workshop);
+    let artifact = tokio::task::spawn_blocking(move || workshop.artifact(system)).await??;
+    let upload = operator.upload(&artifact).await;
+    upload.with_context(|| format!("cannot upload {}", artifact.display()))?;
+    Ok(std::fs::remove_file(artifact)?)
 }

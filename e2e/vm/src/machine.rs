@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,6 +24,9 @@ use crate::{
 
 /// Where a superblock begins in its partition (ext4: 1024 bytes from there).
 const SUPERBLOCK: u64 = 1024;
+
+/// How often the platform is asked. It shares the processors with the machines.
+const ASK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A machine.
 pub(crate) struct Machine<'a> {
@@ -165,7 +169,8 @@ impl<'a> Machine<'a> {
 
     /// Waits until the platform was told that an update has succeeded or failed; gives which.
     pub(crate) async fn ended(&self, deployment: &str) -> Result<String> {
-        wait::until("the end of the update", self.lab.speed.limit(), || async {
+        let limit = self.lab.speed.limit();
+        wait::until_every(ASK_INTERVAL, "the end of the update", limit, || async {
             let status = self.status(deployment).await?;
             Ok(matches!(status.as_str(), "success" | "failure").then_some(status))
         })
@@ -187,7 +192,7 @@ impl<'a> Machine<'a> {
         let is_success = status == "success";
         let expected = if is_success { new } else { old };
         let what = format!("{expected:?} to run after a {status}");
-        let boot = wait::until(&what, limit, || async {
+        let boot = wait::until_every(ASK_INTERVAL, &what, limit, || async {
             let boot = self.console.last_boot(since)?.context("it has not started")?;
             self.is_running(expected, &boot).await?;
             self.is_chosen(&boot)?;
@@ -199,7 +204,8 @@ impl<'a> Machine<'a> {
 
     /// Waits until the platform has heard from this start of a system.
     async fn runs(&self, system: &str, boot: &Boot) -> Result<()> {
-        wait::until(&format!("news from {system:?}"), self.lab.speed.limit(), || async {
+        let what = format!("news from {system:?}");
+        wait::until_every(ASK_INTERVAL, &what, self.lab.speed.limit(), || async {
             self.is_running(system, boot).await.map(Some)
         })
         .await

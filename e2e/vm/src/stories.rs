@@ -18,12 +18,14 @@ pub(crate) enum Story {
     InitHangs,
     /// The new system starts, but does not reach the server.
     NoServer,
+    /// The new system starts, but cannot read the boot loader's environment.
+    NoEnvironment,
 }
 
 impl Story {
     /// In the order in which they begin: what waits longest comes first.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::NoServer, Self::InitHangs, Self::KernelPanics, Self::Commits];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::NoServer, Self::InitHangs, Self::NoEnvironment, Self::KernelPanics, Self::Commits];
 
     /// Its name, and its machine's.
     pub(crate) const fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Story {
             Self::KernelPanics => "kernel-panics",
             Self::InitHangs => "init-hangs",
             Self::NoServer => "no-server",
+            Self::NoEnvironment => "no-environment",
         }
     }
 
@@ -47,6 +50,7 @@ impl Story {
             Self::KernelPanics => fails(machine, "panics", "Kernel panic").await,
             Self::InitHangs => fails(machine, "hangs", "vm: init hangs").await,
             Self::NoServer => fails(machine, "alone", "vm: system alone").await,
+            Self::NoEnvironment => fails(machine, "blind", "leaving it to the boot loader").await,
         }
     }
 }

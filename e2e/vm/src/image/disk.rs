@@ -18,8 +18,8 @@ const MIB: u64 = 1 << 20;
 /// The boot partition, FAT; the first of four.
 pub(crate) const BOOT: Range<u64> = MIB..17 * MIB;
 /// The two root partitions, second and third.
-pub(crate) const ROOT_A: Range<u64> = BOOT.end..BOOT.end + 36 * MIB;
-pub(crate) const ROOT_B: Range<u64> = ROOT_A.end..ROOT_A.end + 36 * MIB;
+pub(crate) const ROOT_A: Range<u64> = BOOT.end..BOOT.end + 30 * MIB;
+pub(crate) const ROOT_B: Range<u64> = ROOT_A.end..ROOT_A.end + 30 * MIB;
 /// The data partition, the fourth.
 pub(crate) const DATA: Range<u64> = ROOT_B.end..ROOT_B.end + 24 * MIB;
 
