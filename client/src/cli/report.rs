@@ -1,7 +1,7 @@
 //! What an operator is told about an update by hand. The sentences are those of Mender's client;
 //! scripts compare them.
 
-use rota_client::machine::{Milestone, RebootNeed, StopPoint, Update};
+use rota_client::machine::{Health, Milestone, RebootNeed, Stage, StopPoint, Update};
 
 /// What a command has come to, in the order in which it happened.
 pub(super) fn lines(update: &Update, stopped_before: Option<StopPoint>) -> Vec<&'static str> {
@@ -38,15 +38,20 @@ pub(super) fn lines(update: &Update, stopped_before: Option<StopPoint>) -> Vec<&
         has(Milestone::CommittingFailed) && update.committed,
         "System may be in an inconsistent state.",
     );
-    let is_back = has(Milestone::RolledBack) && !has(Milestone::RollbackFailed);
-    add(is_back && !has(Milestone::NoRollback), "Rolled back.");
+    // A command after the one that went back says so again.
+    let was_back = update.health == Health::RolledBack
+        && update.stage != Stage::Rollback
+        && !has(Milestone::StreamingFailed);
+    let is_back = has(Milestone::RolledBack) || was_back;
+    add(is_back && !has(Milestone::RollbackFailed) && !has(Milestone::NoRollback), "Rolled back.");
     add(has(Milestone::RollbackFailed), "Rollback failed. System may be in an inconsistent state.");
     add(
         has(Milestone::NoRollback),
         "Update Module does not support rollback. System may be in an inconsistent state.",
     );
     add(has(Milestone::CleanupFailed), "Cleanup failed.");
-    add(update.milestones == [Milestone::CleanedUp], "Cleaned up.");
+    let is_good = !update.health.is_failure();
+    add(is_good && update.milestones == [Milestone::CleanedUp], "Cleaned up.");
     add(wants_reboot(update), "At least one payload requested a reboot of the device it updated.");
     lines
 }

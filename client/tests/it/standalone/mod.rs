@@ -212,6 +212,31 @@ const SITUATIONS: &[Situation] = &[
     ),
 ];
 
+/// As Mender's client says it, which scripts compare.
+#[test]
+fn every_command_behind_a_rollback_says_that_the_old_software_is_back() {
+    let device = device_with("fail-ArtifactInstall");
+    let artifact = device.path("new.mender").display().to_string();
+    let steps = [
+        (
+            "install --stop-before ArtifactRollback_Enter new.mender",
+            "Installing artifact...\nInstallation failed.\n",
+        ),
+        ("resume --stop-before ArtifactRollback_Enter", ""),
+        ("rollback --stop-before ArtifactFailure_Enter", "Rolled back.\n"),
+        ("resume --stop-before ArtifactFailure_Enter", "Rolled back.\n"),
+        ("resume --stop-before Cleanup", "Rolled back.\n"),
+        ("resume --stop-before Cleanup", "Rolled back.\n"),
+        ("resume", "Rolled back.\n"),
+        ("resume", "No update in progress.\n"),
+    ];
+    for (number, (command, said)) in steps.into_iter().enumerate() {
+        let words = command.replace("new.mender", &artifact);
+        let ended = device.run(&words.split(' ').collect::<Vec<_>>());
+        assert_eq!(ended.stdout(), said, "step {number}: {command}: {}", ended.stderr());
+    }
+}
+
 /// The calls that do something, without the questions, and without the word that most begin with.
 fn calls_since(device: &Device, before: usize) -> String {
     let calls = device.calls().into_iter().skip(before);
