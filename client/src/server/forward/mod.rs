@@ -26,6 +26,9 @@ use request::Head;
 /// At a time; the add-ons make one or two.
 const MAX_CONNECTIONS: usize = 16;
 
+/// Refusals at a time; what comes on top of them is closed without a word.
+const MAX_REFUSALS: usize = 16;
+
 /// For the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -53,7 +56,12 @@ struct State {
     target: Option<Arc<Target>>,
     open: Vec<Open>,
     next: u64,
+    /// Connections that are being told why they are not served.
+    refusals: usize,
 }
+
+/// A connection is not served, and this is why.
+struct Refused(&'static str);
 
 /// Where connections lead.
 struct Target {
@@ -131,21 +139,27 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves a connection in a thread of its own.
-    fn take(self: &Arc<Self>, local: TcpStream) {
-        let Ok(handle) = local.try_clone() else { return };
+    /// Notes a connection, under a number, if it can be served now.
+    fn admit(&self, local: TcpStream) -> Result<(u64, Arc<Target>), Refused> {
         let mut state = self.state();
-        let target = match &state.target {
-            Some(target) if state.open.len() < MAX_CONNECTIONS => target.clone(),
-            Some(_) => return refuse(&local, "503 Service Unavailable", "too many connections"),
-            None => {
-                return refuse(&local, "503 Service Unavailable", "no server accepts the device");
-            }
-        };
+        let target = state.target.clone().ok_or(Refused("no server accepts the device"))?;
+        if state.open.len() >= MAX_CONNECTIONS {
+            return Err(Refused("too many connections"));
+        }
         let number = state.next;
         state.next += 1;
-        state.open.push(Open { number, local: handle });
-        drop(state);
+        state.open.push(Open { number, local });
+        Ok((number, target))
+    }
+
+    /// Serves a connection, or refuses it, in a thread of its own: neither may hold up whoever
+    /// connects next, or says where connections lead.
+    fn take(self: &Arc<Self>, local: TcpStream) {
+        let Ok(handle) = local.try_clone() else { return };
+        let (number, target) = match self.admit(handle) {
+            Ok(admitted) => admitted,
+            Err(Refused(reason)) => return self.turn_away(local, reason),
+        };
         let shared = self.clone();
         let serve = move || {
             if let Err(error) = target.serve(&local) {
@@ -156,6 +170,25 @@ impl Shared {
         if let Err(error) = thread::Builder::new().name("forwarded".to_owned()).spawn(serve) {
             self.log.warning(format_args!("cannot forward a connection: {error}"));
             self.close(number);
+        }
+    }
+
+    fn turn_away(self: &Arc<Self>, local: TcpStream, reason: &'static str) {
+        {
+            let mut state = self.state();
+            if state.refusals >= MAX_REFUSALS {
+                return;
+            }
+            state.refusals += 1;
+        }
+        let shared = self.clone();
+        let tell = move || {
+            refuse(&local, "503 Service Unavailable", reason);
+            shared.state().refusals -= 1;
+        };
+        if let Err(error) = thread::Builder::new().name("refused".to_owned()).spawn(tell) {
+            self.log.warning(format_args!("cannot refuse a connection: {error}"));
+            self.state().refusals -= 1;
         }
     }
 
@@ -232,4 +265,32 @@ fn refuse(mut local: &TcpStream, status: &str, reason: &str) {
         Ok(())
     };
     let _ = farewell();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Level;
+
+    /// Whoever does not take a refusal keeps nobody from changing where connections lead, nor the
+    /// next one from being told.
+    #[test]
+    fn a_refusal_holds_up_nobody() {
+        let forwarder = Forwarder::start(Log::new(Level::Error, Box::new(io::sink()))).unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            let mut local = TcpStream::connect(forwarder.address).unwrap();
+            let mut first = [0; 12];
+            local.read_exact(&mut first).unwrap();
+            assert_eq!(&first, b"HTTP/1.1 503");
+            assert!(forwarder.shared.state.try_lock().is_ok(), "somebody holds the state");
+            waiting.push(local);
+        }
+        for mut local in waiting {
+            local.shutdown(Shutdown::Write).unwrap();
+            let mut rest = String::new();
+            local.read_to_string(&mut rest).unwrap();
+            assert!(rest.ends_with("no server accepts the device"), "{rest}");
+        }
+    }
 }
