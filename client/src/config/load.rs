@@ -177,6 +177,8 @@ mod tests {
             r#"{"ArtifactVerifyKey": "/a", "ArtifactVerifyKeys": ["/b"]}"#,
             r#"{"RetryDownloadCount": 0}"#,
             r#"{"DeviceTier": "huge"}"#,
+            r#"{"DeviceTier": "system"}"#,
+            r#"{"DaemonLogLevel": "loud"}"#,
             r#"{"DowngradeProtection": "rootfs-image.version"}"#,
             r#"{"DowngradeProtection": ["artifact_name"]}"#,
             r#"{"HttpsClient": {"Key": "/k"}}"#,
@@ -197,13 +199,14 @@ mod tests {
     #[test]
     fn what_is_wrong_in_a_file_at_its_default_place_costs_nothing_else() {
         let wrong = r#"{"ServerURL": "https://a", "Servers": [{"ServerURL": "https://b"}],
-            "RetryDownloadCount": 0, "DeviceTier": "huge", "BootLoader": "lilo",
+            "RetryDownloadCount": 0, "DeviceTier": "system", "BootLoader": "lilo", "DaemonLogLevel": "loud",
             "ArtifactVerifyKey": "/k", "DowngradeProtection": ["artifact_name", "app.version"]}"#;
         let (settings, warnings) = from_default_place(wrong);
         assert_eq!(settings.artifact_verify_keys, Some(vec![PathBuf::from("/k")]));
         assert_eq!(settings.downgrade_protection, ["app.version"]);
         assert_eq!(settings.servers, ["https://b"]);
-        assert_eq!(warnings.len(), 5, "{warnings:?}");
+        assert_eq!(settings.device_tier, "standard");
+        assert_eq!(warnings.len(), 6, "{warnings:?}");
     }
 
     #[test]

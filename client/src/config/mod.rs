@@ -41,7 +41,7 @@ pub struct Settings {
     pub dbus_enabled: bool,
     pub tenant_token: Option<String>,
     pub device_type_file: Option<PathBuf>,
-    /// `standard`, `system` or `micro`.
+    /// `standard` or `micro`.
     pub device_tier: String,
     pub update_poll_interval: Duration,
     pub inventory_poll_interval: Duration,

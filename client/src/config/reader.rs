@@ -44,6 +44,7 @@ impl Reader {
             self.apply_retry_download_count(&keys),
             self.apply_boot_loader(&keys),
             self.apply_device_tier(&keys),
+            self.apply_log_level(&keys),
         ];
         outcomes.into_iter().filter_map(Result::err).collect()
     }
@@ -131,10 +132,25 @@ impl Reader {
 
     fn apply_device_tier(&mut self, keys: &Keys<'_>) -> Result<(), &'static str> {
         match keys.text("DeviceTier") {
-            Some(tier) if matches!(tier.as_str(), "standard" | "system" | "micro") => {
+            Some(tier) if matches!(tier.as_str(), "standard" | "micro") => {
                 self.settings.device_tier = tier;
             }
-            Some(_) => return Err("DeviceTier is not one of standard, system, micro"),
+            Some(tier) if tier == "system" => {
+                return Err("DeviceTier system is for devices whose parts Mender's orchestrator \
+                            updates, which this client does not drive; set standard or micro");
+            }
+            Some(_) => return Err("DeviceTier is not one of standard, micro"),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn apply_log_level(&mut self, keys: &Keys<'_>) -> Result<(), &'static str> {
+        match keys.text("DaemonLogLevel").map(|word| Level::parse(&word)) {
+            Some(Some(level)) => self.settings.log_level = Some(level),
+            Some(None) => {
+                return Err("DaemonLogLevel is not one of trace, debug, info, warning, error");
+            }
             None => {}
         }
         Ok(())
@@ -147,8 +163,6 @@ impl Reader {
         set_some(&mut settings.tenant_token, keys.text("TenantToken"));
         set_some(&mut settings.device_type_file, keys.path("DeviceTypeFile"));
         set_some(&mut settings.update_log_path, keys.path("UpdateLogPath"));
-        let level = keys.text("DaemonLogLevel").and_then(|word| Level::parse(&word));
-        set_some(&mut settings.log_level, level);
         // As the Go client: 0 is not set. A device that polls without a pause helps nobody, and one
         // that gives no program any time could never be updated again.
         let time = |key| keys.seconds(key).filter(|time| !time.is_zero());
