@@ -41,6 +41,10 @@ impl Attributes {
         self.0.contains_key(key)
     }
 
+    pub fn has(&self, key: &str, value: &str) -> bool {
+        self.0.get(key).is_some_and(|values| values.iter().any(|present| present == value))
+    }
+
     pub fn add(&mut self, key: &str, value: &str) {
         self.0.entry(key.to_owned()).or_default().push(value.to_owned());
     }

@@ -12,7 +12,9 @@ use rota_rest::device::Attribute;
 
 use crate::{
     attributes::Attributes,
+    config::Settings,
     log::{Log, chain},
+    payloads,
     process::{self, Output, ProcessError},
     wake::Wake,
 };
@@ -23,6 +25,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 const VERSION: &str = "mender_client_version";
 const VERSION_PROVIDER: &str = "mender_client_version_provider";
+const MODULES: &str = "update_modules";
 
 /// There is nothing to send.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +38,14 @@ pub enum InventoryError {
     Stopped(#[from] crate::wake::Stopped),
 }
 
-/// Runs all inventory scripts in the order of their names. One that fails is left out; it is an
-/// error only if all do.
-pub fn inventory(folder: &Path, wake: &Wake, log: &Log) -> Result<Vec<Attribute>, InventoryError> {
+/// Runs all inventory scripts in the order of their names, and adds what the client itself knows.
+/// A script that fails is left out; it is an error only if all do.
+pub fn inventory(
+    folder: &Path,
+    settings: &Settings,
+    wake: &Wake,
+    log: &Log,
+) -> Result<Vec<Attribute>, InventoryError> {
     let scripts = scripts(folder)
         .map_err(|source| InventoryError::List { folder: folder.to_owned(), source })?;
     let mut all = Attributes::default();
@@ -66,8 +74,34 @@ pub fn inventory(folder: &Path, wake: &Wake, log: &Log) -> Result<Vec<Attribute>
         all.add(VERSION, env!("CARGO_PKG_VERSION"));
     }
     all.add(VERSION_PROVIDER, provider);
+    add_built_in(&mut all);
+    add_intervals(&mut all, settings);
     let attribute = |(name, value)| Attribute { name, value, description: None };
     Ok(all.into_json().map(attribute).collect())
+}
+
+/// A script lists the Update Modules; the client installs more than those.
+fn add_built_in(all: &mut Attributes) {
+    for payload_type in payloads::TYPES {
+        if !all.has(MODULES, payload_type) {
+            all.add(MODULES, payload_type);
+        }
+    }
+}
+
+/// What is in force, by the names under which a script of Mender's tells what `mender.conf` sets.
+/// Such a script, where there is one, is believed.
+fn add_intervals(all: &mut Attributes, settings: &Settings) {
+    for (name, number) in [
+        ("interval-inventory-poll-seconds", settings.inventory_poll_interval.as_secs()),
+        ("interval-retry-poll-count", settings.retry_poll_count.into()),
+        ("interval-retry-poll-seconds", settings.retry_poll_interval.as_secs()),
+        ("interval-update-poll-seconds", settings.update_poll_interval.as_secs()),
+    ] {
+        if !all.contains(name) {
+            all.add(name, &number.to_string());
+        }
+    }
 }
 
 fn scripts(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -106,8 +140,14 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let log = Log::new(Level::Error, Box::new(io::sink()));
-        let attributes = inventory(folder.path(), &Wake::default(), &log)?;
+        let attributes = inventory(folder.path(), &Settings::default(), &Wake::default(), &log)?;
         Ok(attributes.into_iter().map(|a| (a.name, a.value.to_string())).collect())
+    }
+
+    /// Without what the client adds to every inventory.
+    fn of_scripts(scripts: &[(&str, &str)]) -> Vec<(String, String)> {
+        let all = of(scripts).unwrap().into_iter();
+        all.filter(|(name, _)| !name.starts_with("interval-") && name != MODULES).collect()
     }
 
     fn pair(name: &str, value: &str) -> (String, String) {
@@ -116,13 +156,12 @@ mod tests {
 
     #[test]
     fn scripts_run_in_order_and_a_failing_one_is_left_out() {
-        let attributes = of(&[
+        let attributes = of_scripts(&[
             ("mender-inventory-b", "echo key=2"),
             ("mender-inventory-a", "echo key=1; echo os=linux"),
             ("mender-inventory-c", "echo lost=1; exit 1"),
             ("other", "echo other=1"),
-        ])
-        .unwrap();
+        ]);
         assert_eq!(
             attributes,
             [
@@ -136,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_script_may_name_the_client_version() {
-        let attributes = of(&[("mender-inventory-x", "echo mender_client_version=9")]).unwrap();
+        let attributes = of_scripts(&[("mender-inventory-x", "echo mender_client_version=9")]);
         assert_eq!(attributes[0], pair("mender_client_version", r#""9""#));
         assert_eq!(attributes[1], pair("mender_client_version_provider", r#""external""#));
     }
@@ -144,6 +183,25 @@ mod tests {
     #[test]
     fn only_a_total_failure_is_an_error() {
         assert!(matches!(of(&[("mender-inventory-x", "exit 1")]), Err(InventoryError::AllFailed)));
-        assert_eq!(of(&[]).unwrap().len(), 2);
+        assert_eq!(of_scripts(&[]).len(), 2);
+    }
+
+    #[test]
+    fn the_client_tells_what_it_installs_by_itself_and_how_often_it_asks() {
+        let attributes = of(&[(
+            "mender-inventory-x",
+            "echo update_modules=mine; echo update_modules=deb; echo interval-retry-poll-count=x",
+        )])
+        .unwrap();
+        let modules = r#"["mine","deb","directory","docker","docker-compose","rootfs-image","script","single-file"]"#;
+        for (name, value) in [
+            ("update_modules", modules),
+            ("interval-inventory-poll-seconds", r#""28800""#),
+            ("interval-retry-poll-count", r#""x""#),
+            ("interval-retry-poll-seconds", r#""300""#),
+            ("interval-update-poll-seconds", r#""1800""#),
+        ] {
+            assert!(attributes.contains(&pair(name, value)), "{name}: {attributes:?}");
+        }
     }
 }

@@ -125,6 +125,7 @@ impl Device {
         };
         let mut inventory = InventoryScripts {
             folder: self.paths.inventory_scripts(),
+            settings: self.settings.clone(),
             wake: wake.clone(),
             log: log.clone(),
         };
@@ -146,13 +147,14 @@ impl Device {
 
 struct InventoryScripts {
     folder: PathBuf,
+    settings: Settings,
     wake: Wake,
     log: Log,
 }
 
 impl Inventory for InventoryScripts {
     fn collect(&mut self) -> Result<Vec<Attribute>, InventoryError> {
-        inventory(&self.folder, &self.wake, &self.log)
+        inventory(&self.folder, &self.settings, &self.wake, &self.log)
     }
 }
 

@@ -329,6 +329,15 @@ fn payload_types_cannot_lead_out_of_the_module_folder() {
 }
 
 #[test]
+fn each_type_that_the_inventory_tells_of_is_built_in() {
+    let mut device = Device::new("");
+    for payload_type in crate::payloads::TYPES {
+        let artifact = Builder::module_image(payload_type, "new").device_type("board");
+        device.open(artifact.file_bytes("content", "new")).unwrap();
+    }
+}
+
+#[test]
 fn with_keys_only_signed_artifacts_are_opened() {
     use rota_artifact::SigningKey;
 

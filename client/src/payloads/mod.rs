@@ -139,6 +139,10 @@ impl Workplace<'_> {
     }
 }
 
+/// The names that [`find`] knows.
+pub const TYPES: [&str; 7] =
+    ["deb", "directory", "docker", "docker-compose", "rootfs-image", "script", "single-file"];
+
 /// The payload type of this name, if the client knows it.
 pub fn find<'a>(payload_type: &str, workplace: Workplace<'a>) -> Option<Box<dyn Payload + 'a>> {
     Some(match payload_type {

@@ -38,6 +38,7 @@ fn the_inventory_scripts_say_what_the_device_is_like() {
         ("MENDER_DATASTORE_DIR", device.path()),
         ("MENDER_DATA_DIR", device.path()),
         ("MENDER_CONF_DIR", device.path()),
+        ("HOST_ROOT", device.path()),
     ];
 
     let mut all = BTreeMap::new();
@@ -52,6 +53,29 @@ fn the_inventory_scripts_say_what_the_device_is_like() {
     assert_eq!(all["artifact_name"], ["unknown"]);
     assert_eq!(all["device_type"], ["board"]);
     assert_eq!(all["update_modules"], ["mine"]);
+    assert_eq!(all["mender_bootloader_integration"], ["unknown"]);
+}
+
+#[test]
+fn the_boot_loader_is_told_by_what_it_leaves_on_the_device() {
+    let script = support("inventory/mender-inventory-bootloader-integration");
+    for (traces, kinds) in [
+        (&["etc/fw_env.config"][..], &["uboot"][..]),
+        (&["boot/loader/entries"], &["systemd_boot"]),
+        (&["boot/grub/mender_grubenv1", "etc/fw_env.config"], &["bios_grub", "unknown_grub"]),
+        (
+            &["boot/efi/EFI/BOOT/mender_grubenv1", "boot/loader/entries"],
+            &["uefi_grub", "uboot_uefi_grub", "unknown_uefi_grub"],
+        ),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        for trace in traces {
+            fs::create_dir_all(root.path().join(trace)).unwrap();
+        }
+        let told = run(&script, &[("HOST_ROOT", root.path())]);
+        let kind = &told["mender_bootloader_integration"][..];
+        assert!(kinds.iter().any(|known| kind == [*known]), "{traces:?}: {kind:?}");
+    }
 }
 
 #[test]
