@@ -253,3 +253,64 @@ fn unique<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
     }
     unique
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs};
+
+    use crate::config::{ConfigFile, ConfigFiles, Settings, load};
+
+    const PAGE: &str = include_str!("../../../docs/client.md");
+
+    /// Every single word in capitals that this file quotes above its tests is a key.
+    fn known_keys() -> BTreeSet<&'static str> {
+        let code = include_str!("reader.rs").split("#[cfg(test)]").next().unwrap_or_default();
+        let is_key = |text: &&str| {
+            text.starts_with(|first: char| first.is_ascii_uppercase())
+                && text.chars().all(|letter| letter.is_ascii_alphabetic())
+        };
+        code.split('"').skip(1).step_by(2).filter(is_key).collect()
+    }
+
+    /// The keys in the first column of the page's tables, without the object that they are in.
+    fn keys_on_the_page() -> BTreeSet<&'static str> {
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `"));
+        let first = rows.filter_map(|row| row.split(" | ").next());
+        let keys = first.flat_map(|cell| cell.split('`').step_by(2));
+        let keys = keys.filter(|key| key.starts_with(|first: char| first.is_ascii_uppercase()));
+        keys.map(|key| key.rsplit('.').next().unwrap_or_default()).collect()
+    }
+
+    /// What a file says that is one of the page's examples; all of it has to be understood.
+    fn settings_of(example: &str) -> Settings {
+        let folder = tempfile::tempdir().unwrap();
+        let file =
+            |name: &str, is_explicit| ConfigFile { path: folder.path().join(name), is_explicit };
+        let files = ConfigFiles { fallback: file("none", false), main: file("mender.conf", true) };
+        fs::write(&files.main.path, example).unwrap();
+        let (settings, warnings) = load(&files).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        settings
+    }
+
+    #[test]
+    fn the_page_on_the_configuration_has_every_key_and_no_other() {
+        let mut known = known_keys();
+        assert!(known.len() > 30 && known.contains("ServerURL"), "{known:?}");
+        // Objects, whose members are in the tables.
+        for object in ["DBus", "HttpsClient", "Security"] {
+            assert!(known.remove(object), "{object}");
+        }
+        assert_eq!(keys_on_the_page(), known);
+    }
+
+    #[test]
+    fn the_examples_on_the_page_are_right() {
+        let examples: Vec<_> =
+            PAGE.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        let [usual, defaults] = examples[..] else { panic!("{} examples", examples.len()) };
+        let usual = settings_of(usual);
+        assert!(usual.https_client.is_some() && usual.artifact_verify_keys.is_some(), "{usual:?}");
+        assert_eq!(settings_of(defaults), Settings::default());
+    }
+}
