@@ -101,12 +101,12 @@ fn number(name: &str) -> Result<Option<u64>> {
     }
 }
 
-/// In the order in which they begin: the cuts take longest.
+/// In the order in which they begin: what takes longest comes first.
 fn tasks(cuts: usize, seed: u64) -> Vec<Task> {
     let machines = CUT_MACHINES.min(cuts);
     let share = |first| Share { first, step: machines, all: cuts, seed };
     let cuts = (0..machines).map(|first| Task::Cuts(share(first)));
-    cuts.chain(Story::ALL.map(Task::Story)).chain([Task::BootLoader]).collect()
+    cuts.chain([Task::BootLoader]).chain(Story::ALL.map(Task::Story)).collect()
 }
 
 /// One machine's work.
