@@ -7,7 +7,7 @@ mod table;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 pub(crate) use self::table::Table;
@@ -94,7 +94,8 @@ async fn measure(machine: &mut Machine<'_>) -> Result<Pace> {
     let during_reboot = machine.writes()?;
     machine.disk.count_anew();
     let started = Instant::now();
-    machine.settled(since, &deployment, FACTORY, "two").await?;
+    let settled = machine.settled(since, &deployment, FACTORY, "two").await?;
+    ensure!(settled.is_success, "it failed, and {:?} runs", settled.boot);
     let commit = started.elapsed();
     let until_end = machine.writes()?;
     say(format_args!(
