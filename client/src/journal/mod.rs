@@ -15,8 +15,9 @@ pub(crate) mod volatile;
 
 use std::{
     cell::RefCell,
-    fmt::Write as _,
+    collections::VecDeque,
     io::{self, Write},
+    sync::Arc,
 };
 
 use ring::digest::{SHA256, digest};
@@ -33,6 +34,9 @@ use damage::Noticed;
 const CURRENT: &str = "rota-journal";
 const NEW: &str = "rota-journal.new";
 const PREVIOUS: &str = "rota-journal.previous";
+
+/// So many entries are kept in memory: those of all files, and one that is being written.
+const MAX_KNOWN: usize = 4;
 
 /// First word of the file; a later format gets another number.
 const MAGIC: &str = "rota-journal-1";
@@ -86,7 +90,7 @@ pub trait Store {
     fn take_damage(&mut self) -> Vec<Damage>;
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     sequence: u64,
     records: Records,
@@ -99,7 +103,21 @@ enum Found {
     Damaged,
     /// The medium fails, or the file system does.
     Unreadable(io::Error),
-    Sound(Box<Entry>),
+    Sound(Arc<Entry>),
+}
+
+/// An entry that was read or written before, and what it was in the file.
+#[derive(Debug)]
+struct Known {
+    content: Vec<u8>,
+    entry: Arc<Entry>,
+}
+
+/// The newest sound entry, and the file it is in.
+struct Newest {
+    place: &'static str,
+    sequence: u64,
+    records: Records,
 }
 
 /// The journal on a [`Disk`].
@@ -107,25 +125,44 @@ enum Found {
 pub struct Journal<D> {
     disk: D,
     place: String,
-    /// Reading changes nothing but this.
+    /// Reading changes nothing but this and the next.
     noticed: RefCell<Noticed>,
+    /// Almost every read finds what was there before, and need not understand it anew.
+    known: RefCell<VecDeque<Known>>,
 }
 
 impl<D: Disk> Journal<D> {
     /// `place` names the disk in errors.
     pub fn new(disk: D, place: impl Into<String>) -> Self {
-        Self { disk, place: place.into(), noticed: RefCell::default() }
+        let place = place.into();
+        Self { disk, place, noticed: RefCell::default(), known: RefCell::default() }
     }
 
     fn look(&self, name: &str) -> Result<Found, JournalError> {
         Ok(match self.disk.read(name) {
             Ok(None) => Found::Nothing,
-            Ok(Some(content)) => {
-                decode(&content).map_or(Found::Damaged, |entry| Found::Sound(Box::new(entry)))
-            }
+            Ok(Some(content)) => self.understand(content).map_or(Found::Damaged, Found::Sound),
             Err(error) if is_for_want(&error) => return Err(self.read_error(error)),
             Err(error) => Found::Unreadable(error),
         })
+    }
+
+    fn understand(&self, content: Vec<u8>) -> Option<Arc<Entry>> {
+        let known = self
+            .known
+            .borrow()
+            .iter()
+            .find(|known| known.content == content)
+            .map(|known| known.entry.clone());
+        known.or_else(|| decode(&content).map(|entry| self.remember(content, entry)))
+    }
+
+    fn remember(&self, content: Vec<u8>, entry: Entry) -> Arc<Entry> {
+        let entry = Arc::new(entry);
+        let mut known = self.known.borrow_mut();
+        known.truncate(MAX_KNOWN - 1);
+        known.push_front(Known { content, entry: entry.clone() });
+        entry
     }
 
     fn read_error(&self, source: io::Error) -> JournalError {
@@ -136,8 +173,8 @@ impl<D: Disk> Journal<D> {
     /// place counts: nothing was done on its strength, but nothing speaks against it either. What
     /// cannot be read counts as damaged, so that the next entry takes its place; if nothing else is
     /// left, it may hold an update, and is not passed over.
-    fn newest(&self) -> Result<Option<(&'static str, Box<Entry>)>, JournalError> {
-        let mut newest: Option<(&'static str, Box<Entry>)> = None;
+    fn newest(&self) -> Result<Option<Newest>, JournalError> {
+        let mut newest: Option<(&'static str, Arc<Entry>)> = None;
         let mut flaws = Vec::new();
         let mut read_error = None;
         for name in [CURRENT, NEW, PREVIOUS] {
@@ -155,14 +192,17 @@ impl<D: Disk> Journal<D> {
                 }
             }
         }
-        match (&mut newest, read_error) {
-            (None, Some(error)) => return Err(self.read_error(error)),
-            (Some((PREVIOUS, entry)), _) if flaws.iter().any(|(name, _)| *name == CURRENT) => {
-                entry.records.forget_last_step();
-            }
-            _ => {}
+        if let (None, Some(error)) = (&newest, read_error) {
+            return Err(self.read_error(error));
         }
-        self.notice(flaws, newest.as_ref().map(|(name, _)| *name));
+        let newest = newest.map(|(place, entry)| {
+            let (sequence, mut records) = (entry.sequence, entry.records.clone());
+            if place == PREVIOUS && flaws.iter().any(|(name, _)| *name == CURRENT) {
+                records.forget_last_step();
+            }
+            Newest { place, sequence, records }
+        });
+        self.notice(flaws, newest.as_ref().map(|newest| newest.place));
         Ok(newest)
     }
 
@@ -213,19 +253,23 @@ impl<D: Disk> Journal<D> {
 
     /// The records, or empty ones if there is no journal.
     pub fn read(&self) -> Result<Records, JournalError> {
-        Ok(self.newest()?.map(|(_, entry)| entry.records).unwrap_or_default())
+        Ok(self.newest()?.map(|newest| newest.records).unwrap_or_default())
     }
 
     /// Changes the records in one step.
     pub fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
         let (place, sequence, mut records) = match self.newest()? {
-            Some((place, entry)) => (Some(place), entry.sequence + 1, entry.records),
+            Some(Newest { place, sequence, records }) => (Some(place), sequence + 1, records),
             None => (None, 1, Records::default()),
         };
         change(&mut records);
-        encode(&Entry { sequence, records })
-            .and_then(|content| self.write(place, &content))
-            .map_err(|source| JournalError::Write { place: self.place.clone(), source })
+        let entry = Entry { sequence, records };
+        let written = encode(&entry).and_then(|content| {
+            self.write(place, &content)?;
+            self.remember(content, entry);
+            Ok(())
+        });
+        written.map_err(|source| JournalError::Write { place: self.place.clone(), source })
     }
 
     /// As [`Store::take_damage`].
@@ -264,10 +308,7 @@ fn decode(content: &[u8]) -> Option<Entry> {
 }
 
 fn checksum(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in digest(&SHA256, bytes).as_ref() {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    let digits = digest(&SHA256, bytes);
+    let digits = digits.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }

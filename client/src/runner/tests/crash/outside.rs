@@ -1,8 +1,10 @@
 //! All that outlives the client's process.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
+    rc::Rc,
 };
 
 use super::{
@@ -239,7 +241,8 @@ impl Outside {
     }
 
     pub(super) fn records(&self) -> Records {
-        let journal = Journal::new(Volatile(Still(self.journal.clone())), "the device");
+        let still = Still(Rc::new(RefCell::new(self.journal.clone())));
+        let journal = Journal::new(Volatile(still), "the device");
         journal.read().unwrap_or_default()
     }
 
@@ -295,7 +298,7 @@ impl Outside {
     /// was restarted.
     pub(super) fn key(&self, entries: &mut Entries) -> u64 {
         let mut same = self.clone();
-        if self.records().controls.is_empty() {
+        if !entries.hold_controls(self) {
             // Nothing else is compared with the start of the device.
             same.boots = 0;
         }
@@ -324,13 +327,28 @@ fn recorded(version: Version) -> String {
 /// The file that is replaced.
 pub(super) const FILE: &str = "application";
 
-/// Entries of the journal: how new they are, and what they say apart from counting.
+/// Entries of the journal: how new they are, and what they say apart from counting. There are far
+/// fewer of them than worlds.
 #[derive(Default)]
-pub(super) struct Entries(HashMap<Vec<u8>, (u64, String)>);
+pub(super) struct Entries {
+    read: HashMap<Vec<u8>, (u64, String)>,
+    /// By all files of the journal.
+    controls: HashMap<Files, bool>,
+}
 
 impl Entries {
+    /// Whether anything may hold updates, as the client reads it.
+    fn hold_controls(&mut self, outside: &Outside) -> bool {
+        if let Some(known) = self.controls.get(&outside.journal) {
+            return *known;
+        }
+        let holds = !outside.records().controls.is_empty();
+        self.controls.insert(outside.journal.clone(), holds);
+        holds
+    }
+
     fn read(&mut self, content: &[u8]) -> (u64, String) {
-        if let Some(known) = self.0.get(content) {
+        if let Some(known) = self.read.get(content) {
             return known.clone();
         }
         let json = content.split(|byte| *byte == b'\n').nth(1).unwrap_or_default();
@@ -345,7 +363,7 @@ impl Entries {
             }
             Err(_) => (0, String::new()),
         };
-        self.0.insert(content.to_owned(), entry.clone());
+        self.read.insert(content.to_owned(), entry.clone());
         entry
     }
 
@@ -362,11 +380,11 @@ impl Entries {
 
 /// A folder at rest.
 #[derive(Clone)]
-struct Still(Files);
+struct Still(Rc<RefCell<Files>>);
 
 impl Reach for Still {
     fn with<T>(&self, use_files: impl FnOnce(&mut Files) -> T) -> T {
-        use_files(&mut self.0.clone())
+        use_files(&mut self.0.borrow_mut())
     }
 
     fn operate(&self) -> std::io::Result<()> {

@@ -39,9 +39,14 @@ const LIFE: Duration = Duration::from_hours(12);
 /// retried.
 const DEAF: Duration = Duration::from_hours(1);
 
-/// Plays every part; clones share one world.
-#[derive(Clone)]
+/// Plays every part but the journal's.
 struct Part(Rc<Run>);
+
+/// The journal of one process. It is the real one: only its disk is imagined.
+struct Recorded {
+    run: Rc<Run>,
+    journal: Journal<Volatile<Folder>>,
+}
 
 /// Runs the daemon until its update is over or it is told to stop.
 pub(super) fn run_daemon(run: &Rc<Run>) -> Result<(), String> {
@@ -105,7 +110,7 @@ fn wishes(run: &Rc<Run>, stage: Option<Stage>) -> Wishes {
 fn with_runner<T>(run: &Rc<Run>, use_runner: impl FnOnce(&mut Runner<'_>) -> T) -> T {
     let part = || Part(run.clone());
     let world = World {
-        store: &mut part(),
+        store: &mut Recorded::new(run),
         server: &mut part(),
         installer: &mut part(),
         scripts: &mut part(),
@@ -119,12 +124,14 @@ fn with_runner<T>(run: &Rc<Run>, use_runner: impl FnOnce(&mut Runner<'_>) -> T) 
     use_runner(&mut Runner::new(&Settings::default(), world))
 }
 
-impl Part {
-    fn journal(&self) -> Journal<Volatile<Folder>> {
-        let folder = Folder::new(&self.0, |outside| &mut outside.journal);
-        Journal::new(Volatile(folder), "the device")
+impl Recorded {
+    fn new(run: &Rc<Run>) -> Self {
+        let folder = Folder::new(run, |outside| &mut outside.journal);
+        Self { run: run.clone(), journal: Journal::new(Volatile(folder), "the device") }
     }
+}
 
+impl Part {
     /// What comes of a step, unless the client was told to stop meanwhile.
     fn outcome<T>(&self, step: Step, outcome: Result<T, Failed>) -> Result<T, InstallError> {
         self.check()?;
@@ -177,21 +184,21 @@ fn is_pause(status: Status) -> bool {
     )
 }
 
-impl Store for Part {
+impl Store for Recorded {
     fn read(&self) -> Result<Records, JournalError> {
-        self.journal().read()
+        self.journal.read()
     }
 
     fn change(&mut self, change: &mut dyn FnMut(&mut Records)) -> Result<(), JournalError> {
         let mut will_be_idle = false;
-        let outcome = self.journal().change(&mut |records| {
+        let outcome = self.journal.change(&mut |records| {
             change(records);
             will_be_idle = is_idle(records);
         });
         if outcome.is_ok() {
-            self.0.is_idle.set(will_be_idle);
+            self.run.is_idle.set(will_be_idle);
         }
-        self.0.point();
+        self.run.point();
         outcome
     }
 
@@ -202,7 +209,9 @@ impl Store for Part {
     fn release_update(&mut self) {}
 
     fn take_damage(&mut self) -> Vec<Damage> {
-        Vec::new()
+        let damage = self.journal.take_damage();
+        assert_eq!(damage, [], "no power cut damages a file");
+        damage
     }
 }
 
