@@ -18,6 +18,8 @@ pub(crate) const MODE: u32 = 0o600;
 
 const FOLDER_MODE: u32 = 0o700;
 
+const OTHERS_WRITE: u32 = 0o022;
+
 /// Links and folders around a new one; the kernel follows as many links.
 const MAX_STEPS: u32 = 40;
 
@@ -60,6 +62,18 @@ pub(crate) fn is_wide(permissions: &Permissions) -> bool {
 /// that is empty at the first start and after a factory reset.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     make(path, FOLDER_MODE, MAX_STEPS)
+}
+
+/// Takes from others the right to write in a folder: whoever may do that can put files of his own
+/// in the place of the client's. Gives the mode that the folder had, if that was so.
+pub fn close_folder(path: &Path) -> io::Result<Option<u32>> {
+    let permissions = fs::metadata(path)?.permissions();
+    let mode = permissions.mode() & 0o7777;
+    if mode & OTHERS_WRITE == 0 {
+        return Ok(None);
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode & !OTHERS_WRITE))?;
+    Ok(Some(mode))
 }
 
 fn make(path: &Path, mode: u32, steps_left: u32) -> io::Result<()> {

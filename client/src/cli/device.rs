@@ -74,10 +74,25 @@ impl Device {
     /// Makes sure that there is a place to write to and that the software has a name.
     pub(super) fn prepare(&mut self) -> anyhow::Result<Software> {
         make_data_folder(&self.paths)?;
+        self.close_data_folder();
         take_over(&mut self.store, &OldClient::new(&self.paths, &self.settings), &self.log)?;
         let bootstrap = self.paths.bootstrap_artifact();
         let artifact_info = self.paths.artifact_info();
         Ok(name_software(&mut self.store, &bootstrap, &artifact_info, &self.log)?)
+    }
+
+    /// Where it cannot be closed, a device that can still be updated is better than one that cannot.
+    fn close_data_folder(&self) {
+        let data = self.paths.data.display();
+        match private_files::close_folder(&self.paths.data) {
+            Ok(None) => {}
+            Ok(Some(mode)) => self.log.warning(format_args!(
+                "the data folder {data} had mode {mode:o}; others can no longer write to it"
+            )),
+            Err(error) => self.log.warning(format_args!(
+                "others may write to the data folder {data}, which cannot be changed: {error}"
+            )),
+        }
     }
 
     /// Keeps other processes from starting an update as long as this one lives; `false` if one of

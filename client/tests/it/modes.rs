@@ -118,6 +118,23 @@ fn locks_that_anybody_could_take_are_narrowed() {
     }
 }
 
+/// Whoever may write there can put a journal, a key or a script of his own in the place of the
+/// client's.
+#[test]
+fn a_data_folder_that_others_can_write_to_is_narrowed() {
+    let device = Device::new();
+    let data = device.path("data");
+    for (before, after) in [(0o775, 0o755), (0o1777, 0o1755), (0o720, 0o700), (0o2755, 0o2755)] {
+        fs::set_permissions(&data, fs::Permissions::from_mode(before)).unwrap();
+        let ended = device.run(&["show-artifact"]);
+        assert_eq!(ended.code(), Some(0), "{}", ended.stderr());
+        assert_eq!(mode(&data), after, "{before:o}");
+        let warns = ended.stderr().contains(&format!("{} had mode {before:o}", data.display()));
+        assert_eq!(warns, before != after, "{before:o}: {}", ended.stderr());
+        assert!(device.run(&["show-artifact"]).stderr().is_empty(), "it is told once");
+    }
+}
+
 #[test]
 fn what_is_installed_is_readable_whatever_the_umask() {
     let device = Device::new();
