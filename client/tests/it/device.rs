@@ -152,8 +152,7 @@ impl Device {
 
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
-        let output = self.command().args(arguments).output().unwrap();
-        Finished(output)
+        self.command().args(arguments).output().unwrap().into()
     }
 
     /// Runs a command and kills it after a while, if it still runs then, as a power cut would.
@@ -218,6 +217,12 @@ fn build(artifact: Builder, content: &str) -> Vec<u8> {
 
 /// A command that has ended.
 pub(crate) struct Finished(Output);
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        Self(output)
+    }
+}
 
 impl Finished {
     /// Runs a command to its end.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -112,7 +112,27 @@ impl FakeServer {
         handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Self {
         let (port, listener) = Port::listen();
-        let address = port.name();
+        let mut server = Self::serve(listener, port.name(), tls, handler);
+        server.port = Some(port);
+        server
+    }
+
+    /// At any address of this machine.
+    pub(crate) fn start_at(
+        address: &str,
+        handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        Self::serve(listener, address, None, handler)
+    }
+
+    fn serve(
+        listener: TcpListener,
+        address: String,
+        tls: Option<Arc<ServerConfig>>,
+        handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared {
             handler: Box::new(handler),
             requests: Mutex::default(),
@@ -132,7 +152,7 @@ impl FakeServer {
                 }
             }
         });
-        Self { address, shared, accepting: Some(accepting), port: Some(port) }
+        Self { address, shared, accepting: Some(accepting), port: None }
     }
 
     pub(crate) fn url(&self) -> String {

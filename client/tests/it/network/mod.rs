@@ -1,5 +1,6 @@
 //! Networks as they are: lines that break in every way, servers that come and go, proxies, clocks.
 
+mod addresses;
 mod deployments;
 mod faults;
 mod line;
