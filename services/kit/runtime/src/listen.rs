@@ -54,8 +54,6 @@ pub struct Limits {
     /// For the other end to take or acknowledge something of what is sent to it, while there
     /// is something; none, where it is zero. One that is slow but moves is never cut.
     pub stall: Duration,
-    /// For requests under way to finish when the listener stops.
-    pub drain: Duration,
 }
 
 impl Default for Limits {
@@ -66,7 +64,6 @@ impl Default for Limits {
             connections: 20_000,
             streams: 256,
             stall: Duration::from_mins(2),
-            drain: Duration::from_secs(20),
         }
     }
 }
@@ -141,7 +138,6 @@ impl Listener {
     async fn accept(self, router: Router, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         let graceful = GracefulShutdown::new();
-        let cut = CancellationToken::new();
         let connections = metrics::gauge(metrics::CONNECTIONS, self.name);
         loop {
             let accepted = async {
@@ -168,22 +164,17 @@ impl Listener {
                 router: router.clone(),
                 watcher: graceful.watcher(),
             };
-            let (cut, connections) = (cut.clone(), connections.clone());
+            let connections = connections.clone();
             tokio::spawn(async move {
                 connections.increment(1.0);
-                tokio::select! {
-                    () = connection.run(stream, address) => {}
-                    () = cut.cancelled() => {}
-                }
+                connection.run(stream, address).await;
                 connections.decrement(1.0);
                 drop(slot);
             });
         }
         drop(self.tcp);
-        if tokio::time::timeout(self.limits.drain, graceful.shutdown()).await.is_err() {
-            tracing::warn!(listener = self.name, "requests still under way are cut");
-        }
-        cut.cancel();
+        // As long as the process gives its tasks; what is left by then ends with it.
+        graceful.shutdown().await;
     }
 }
 

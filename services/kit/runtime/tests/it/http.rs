@@ -15,6 +15,7 @@ use rustls::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Notify,
 };
 use tokio_rustls::TlsConnector;
 
@@ -25,18 +26,22 @@ async fn who(Extension(peer): Extension<Peer>) -> String {
     format!("{} {}", peer.address.ip(), names.unwrap_or_default())
 }
 
-async fn serve(tls: Option<ServerTls>, limits: Limits) -> (SocketAddr, Tasks) {
+fn identifying() -> Router {
+    Router::new().route("/who", get(who))
+}
+
+async fn serve(router: Router, tls: Option<ServerTls>, limits: Limits) -> (SocketAddr, Tasks) {
     let tasks = Tasks::new();
     let address = ([127, 0, 0, 1], 0).into();
     let listener = Listener::bind("test", address, tls, Protocols::Http, limits).await.unwrap();
     let address = listener.local_addr().unwrap();
-    listener.serve(Router::new().route("/who", get(who)), &tasks);
+    listener.serve(router, &tasks);
     (address, tasks)
 }
 
 #[tokio::test]
 async fn small_clients_find_header_names_in_their_customary_spelling() {
-    let (address, _tasks) = serve(None, Limits::default()).await;
+    let (address, _tasks) = serve(identifying(), None, Limits::default()).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
@@ -45,10 +50,34 @@ async fn small_clients_find_header_names_in_their_customary_spelling() {
     assert!(answer.ends_with("127.0.0.1 "), "{answer}");
 }
 
+/// With a clock that goes on as soon as nobody works.
+#[tokio::test(start_paused = true)]
+async fn a_request_under_way_has_as_long_as_the_process_when_that_stops() {
+    let (begun, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = get({
+        let (begun, gate) = (begun.clone(), gate.clone());
+        async move || {
+            begun.notify_one();
+            gate.notified().await;
+            "done"
+        }
+    });
+    let (address, tasks) = serve(Router::new().route("/slow", slow), None, Limits::default()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    begun.notified().await;
+    assert!(!tasks.stop_within(Duration::from_mins(2)).await);
+    gate.notify_one();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("done"), "{answer}");
+    assert!(tasks.stop_within(Duration::from_mins(2)).await);
+}
+
 #[tokio::test]
 async fn a_client_that_says_nothing_is_cut() {
     let limits = Limits { header_read: Duration::from_millis(50), ..Limits::default() };
-    let (address, _tasks) = serve(None, limits).await;
+    let (address, _tasks) = serve(identifying(), None, limits).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /who HT").await.unwrap();
     let mut answer = Vec::new();
@@ -64,7 +93,7 @@ async fn a_client_without_a_handshake_is_cut() {
         clients: ClientCertificates::NotAsked,
     };
     let limits = Limits { handshake: Duration::from_millis(50), ..Limits::default() };
-    let (address, _tasks) = serve(Some(tls), limits).await;
+    let (address, _tasks) = serve(identifying(), Some(tls), limits).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
@@ -73,7 +102,7 @@ async fn a_client_without_a_handshake_is_cut() {
 #[tokio::test]
 async fn connections_above_the_cap_wait_for_their_turn() {
     let limits = Limits { connections: 1, ..Limits::default() };
-    let (address, _tasks) = serve(None, limits).await;
+    let (address, _tasks) = serve(identifying(), None, limits).await;
     let request = b"GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let first = TcpStream::connect(address).await.unwrap();
     let mut second = TcpStream::connect(address).await.unwrap();
@@ -92,7 +121,7 @@ async fn tls_speaks_both_versions_of_http() {
     let identity = certificate::ensure_self_signed(dir.path(), &["localhost".to_owned()]).unwrap();
     let pinned = std::fs::read(&identity.cert).unwrap();
     let tls = ServerTls { identity, clients: ClientCertificates::Optional(authority.ca()) };
-    let (address, _tasks) = serve(Some(tls), Limits::default()).await;
+    let (address, _tasks) = serve(identifying(), Some(tls), Limits::default()).await;
     let url = format!("https://localhost:{}/who", address.port());
     let builder = || {
         let pinned = reqwest::Certificate::from_pem(&pinned).unwrap();
@@ -124,7 +153,7 @@ async fn a_device_that_comes_back_resumes_its_session() {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(&identity.cert).unwrap()).unwrap();
     let tls = ServerTls { identity, clients: ClientCertificates::NotAsked };
-    let (address, _tasks) = serve(Some(tls), Limits::default()).await;
+    let (address, _tasks) = serve(identifying(), Some(tls), Limits::default()).await;
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let config = ClientConfig::builder_with_protocol_versions(&[version])
             .with_root_certificates(roots.clone())
